@@ -1,0 +1,64 @@
+# `make help` explains each target. Needs Python 3.10 or newer, GNU make and nothing else.
+# Another Python: `make lab PYTHON=python3.12`.
+
+PYTHON ?= python3
+JOBS ?= auto
+LESSON ?=
+FORCE ?=
+SET ?=
+ARGS ?=
+
+ifeq ($(OS),Windows_NT)
+VENV_PYTHON := .venv/Scripts/python.exe
+else
+VENV_PYTHON := .venv/bin/python
+endif
+
+NOTEBOOKS := $(VENV_PYTHON) tools/notebooks.py
+CODE := course_utils tests tools benchmarks notebooks
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab run test test-fast notebooks lint format bench clean distclean
+
+help: ## list the targets (this text)
+	@echo "Usage: make TARGET. Every target sets up .venv first, if that is not done yet."
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "Options: PYTHON=python3.12 (for setup), LESSON=01 (run, notebooks), FORCE=1 (run, notebooks),"
+	@echo "         SET=\"NAME=value ...\" (run: other parameters), JOBS=2 (tests), ARGS=\"...\" (handed on)."
+
+setup: ## make .venv with the pinned versions and the package; nothing when it is there
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { echo "No '$(PYTHON)' found: install Python 3.10 or newer, or name one: make setup PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" tools/setup_venv.py $(if $(filter setup,$(MAKECMDGOALS)),--say)
+
+lab: setup ## open JupyterLab on the list of lessons
+	@$(VENV_PYTHON) tools/lab.py $(ARGS)
+
+run: setup ## run every lesson without a screen; pages to read go to build/
+	@$(NOTEBOOKS) run $(if $(FORCE),--force) $(foreach pair,$(SET),--set "$(pair)") $(LESSON)
+
+test: setup ## run all tests, the lessons included
+	@$(VENV_PYTHON) -m pytest -n $(JOBS) --nbval tests course_utils notebooks $(ARGS)
+
+test-fast: setup ## run the tests without the lessons and without the slow ones
+	@$(VENV_PYTHON) -m pytest -n $(JOBS) -m "not slow" tests course_utils $(ARGS)
+
+notebooks: setup ## run the lessons again and store their outputs, the same way each time
+	@$(NOTEBOOKS) rewrite $(if $(FORCE),--force) $(LESSON)
+
+lint: setup ## check style and layout of the code and the notebooks
+	@$(VENV_PYTHON) -m ruff check $(CODE)
+	@$(VENV_PYTHON) -m ruff format --check $(CODE)
+
+format: setup ## mend what `make lint` can mend by itself
+	@$(VENV_PYTHON) -m ruff check --fix $(CODE)
+	@$(VENV_PYTHON) -m ruff format $(CODE)
+
+bench: setup ## measure against other implementations (minutes to hours; see benchmarks/)
+	@$(VENV_PYTHON) tools/bench.py $(ARGS)
+
+clean: ## remove build/ and caches; .venv stays
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	@find . -name .venv -prune -o -name .git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -type d -print | while IFS= read -r folder; do rm -rf "$$folder"; done
+
+distclean: clean ## remove .venv as well
+	@rm -rf .venv

@@ -1,0 +1,165 @@
+"""From sentences of unequal length to padded tensors, with as little padding as possible.
+
+Axis letters: B batch, S source length, T target length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from course_utils.masks import padding_mask
+
+
+def pad(
+    sequences: Sequence[Sequence[int]], pad_id: int = 0
+) -> tuple[Int[Tensor, "B T"], Int[Tensor, " B"]]:
+    """Put sequences of unequal length into one tensor.
+
+    Returns
+    -------
+    ids : Int "B T"
+        The sequences, filled up with `pad_id` on the right.
+    lengths : Int "B"
+        Their real lengths.
+
+    Examples
+    --------
+    >>> ids, lengths = pad([[5, 6, 7], [8]])
+    >>> ids.tolist(), lengths.tolist()
+    ([[5, 6, 7], [8, 0, 0]], [3, 1])
+    """
+    lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.long)
+    longest = int(lengths.max()) if len(sequences) else 0
+    rows = [list(sequence) + [pad_id] * (longest - len(sequence)) for sequence in sequences]
+    return torch.tensor(rows, dtype=torch.long).reshape(len(sequences), longest), lengths
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """A batch of sentence pairs.
+
+    Parameters
+    ----------
+    source : Int "B S"
+        Source ids, padded on the right.
+    source_mask : Bool "B S"
+        True where `source` is a real token.
+    target : Int "B T+1"
+        Target ids from beginning-of-sentence to end-of-sentence, padded on the right.
+    target_mask : Bool "B T+1"
+        True where `target` is a real token.
+    """
+
+    source: Int[Tensor, "B S"]
+    source_mask: Bool[Tensor, "B S"]
+    target: Int[Tensor, "B T1"]
+    target_mask: Bool[Tensor, "B T1"]
+
+    @property
+    def target_input(self) -> Int[Tensor, "B T"]:
+        """What the decoder reads under teacher forcing: everything but the last token."""
+        return self.target[:, :-1]
+
+    @property
+    def target_output(self) -> Int[Tensor, "B T"]:
+        """What the decoder has to say at each of these positions: the token that comes next."""
+        return self.target[:, 1:]
+
+    @property
+    def output_mask(self) -> Bool[Tensor, "B T"]:
+        """True where `target_output` is a real token: the positions that the loss counts."""
+        return self.target_mask[:, 1:]
+
+    def to(self, device: torch.device | str) -> PairBatch:
+        """The same batch on another device."""
+        tensors = (self.source, self.source_mask, self.target, self.target_mask)
+        return PairBatch(*(tensor.to(device) for tensor in tensors))
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+def pair_batch(
+    pairs: Sequence[tuple[Sequence[int], Sequence[int]]], *, bos_id: int, eos_id: int, pad_id: int
+) -> PairBatch:
+    """Make one batch of (source ids, target ids) pairs; frames each target with bos and eos.
+
+    Examples
+    --------
+    >>> batch = pair_batch([([7, 8], [9]), ([7], [9, 9])], bos_id=1, eos_id=2, pad_id=0)
+    >>> batch.target_input.tolist(), batch.target_output.tolist()
+    ([[1, 9, 2], [1, 9, 9]], [[9, 2, 0], [9, 9, 2]])
+    """
+    source, source_lengths = pad([source for source, _ in pairs], pad_id)
+    target, target_lengths = pad([[bos_id, *target, eos_id] for _, target in pairs], pad_id)
+    return PairBatch(
+        source,
+        padding_mask(source_lengths, source.shape[1]),
+        target,
+        padding_mask(target_lengths, target.shape[1]),
+    )
+
+
+class LengthBatches:
+    """Batches of pairs whose sources are equally long, in a new random order each epoch.
+
+    Pairs of one source length are shuffled and cut into batches, then the batches are shuffled:
+    sources need no padding but in the last, mixed batches. The order depends on `seed` and
+    on the epoch only, so that training can be resumed in the middle of an epoch.
+
+    Parameters
+    ----------
+    pairs : sequence of (ids, ids)
+        Source and target ids, without bos and eos.
+    batch_size : int
+        Pairs in a batch, 1 or more.
+    seed : int
+        Seeds the order.
+    bos_id, eos_id, pad_id : int
+        The special tokens that frame and fill the targets.
+
+    Raises
+    ------
+    ValueError
+        When there are no pairs, or a source is empty, or `batch_size` is below 1.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
+        batch_size: int,
+        *,
+        seed: int = 0,
+        bos_id: int = 1,
+        eos_id: int = 2,
+        pad_id: int = 0,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is 1 or more, got {batch_size}")
+        if not pairs:
+            raise ValueError("there are no pairs to make batches of")
+        if empty := [index for index, (source, _) in enumerate(pairs) if not source]:
+            raise ValueError(f"pair {empty[0]} has an empty source: drop such pairs first")
+        self.pairs, self.batch_size, self.seed, self.epoch = list(pairs), batch_size, seed, 0
+        self.special = {"bos_id": bos_id, "eos_id": eos_id, "pad_id": pad_id}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass, as PyTorch's DistributedSampler does."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.pairs) // self.batch_size)
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(len(self.pairs), generator=generator).tolist()
+        # A stable sort by length keeps the random order inside each length.
+        order.sort(key=lambda index: len(self.pairs[index][0]))
+        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+        for which in torch.randperm(len(batches), generator=generator).tolist():
+            yield pair_batch([self.pairs[index] for index in batches[which]], **self.special)

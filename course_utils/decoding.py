@@ -1,0 +1,217 @@
+"""Choosing a sequence from a model's next-token scores: greedy and beam search.
+
+Knows no model: a *step* callable takes the last token of each row and a state, and gives the
+logits of the next token and the new state,
+
+    step(tokens: Int "N", state) -> (logits: Float "N V", state)
+
+where the state is any nesting of tuples, lists and dicts of tensors whose first axis is the row.
+
+Axis letters: B sentences, K beams, N = B * K rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+
+
+@dataclass(frozen=True)
+class Hypotheses:
+    """What a search found for each sentence.
+
+    Parameters
+    ----------
+    ids : list of list of int
+        Best sequence of each sentence, without the start and the end token.
+    scores : Float "B"
+        Sum of the log-probabilities of its tokens, the end token included.
+    beams : list of list of (float, list of int)
+        For each sentence every finished sequence that was kept, best first, with the score by
+        which they were ranked.
+    """
+
+    ids: list[list[int]]
+    scores: Float[Tensor, " B"]
+    beams: list[list[tuple[float, list[int]]]]
+
+
+def select_rows(state: Any, rows: Int[Tensor, " N"]) -> Any:
+    """Pick rows of every tensor of a nested state.
+
+    Examples
+    --------
+    >>> select_rows({"h": torch.tensor([[1], [2]])}, torch.tensor([1, 1]))["h"].tolist()
+    [[2], [2]]
+    """
+    if state is None:
+        return None
+    if isinstance(state, Tensor):
+        return state.index_select(0, rows)
+    if isinstance(state, dict):
+        return {name: select_rows(part, rows) for name, part in state.items()}
+    parts = [select_rows(part, rows) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+
+
+def _check(start: Tensor, max_length: int, num_beams: int = 1) -> None:
+    if start.ndim != 1 or not len(start):
+        raise ValueError(f"start holds one token per sentence, got the shape {tuple(start.shape)}")
+    if max_length < 1:
+        raise ValueError(f"max_length is 1 or more, got {max_length}")
+    if num_beams < 1:
+        raise ValueError(f"num_beams is 1 or more, got {num_beams}")
+
+
+@torch.no_grad()
+def greedy(
+    step: Step, start: Int[Tensor, " B"], state: Any, *, eos_id: int, max_length: int
+) -> Hypotheses:
+    """Take the most probable token at each step.
+
+    Parameters
+    ----------
+    step : callable
+        See the module's header.
+    start : Int "B"
+        First token of each sentence.
+    state : nested tensors
+        State before the first token.
+    eos_id : int
+        Token that ends a sentence.
+    max_length : int
+        Most tokens of a sentence, the end token included; a sentence that reaches it is cut.
+
+    Returns
+    -------
+    Hypotheses
+
+    Raises
+    ------
+    ValueError
+        When `start` is not one token per sentence or `max_length` is below 1.
+    """
+    _check(start, max_length)
+    tokens, ended = start, torch.zeros_like(start, dtype=torch.bool)
+    scores, columns = torch.zeros(len(start), device=start.device), []
+    for _ in range(max_length):
+        logits, state = step(tokens, state)
+        best, tokens = logits.log_softmax(dim=-1).max(dim=-1)
+        scores = scores + best.masked_fill(ended, 0.0)
+        tokens = tokens.masked_fill(ended, eos_id)
+        columns.append(tokens)
+        ended = ended | (tokens == eos_id)
+        if ended.all():
+            break
+    rows = torch.stack(columns, dim=1).tolist()
+    ids = [row[: row.index(eos_id)] if eos_id in row else row for row in rows]
+    return Hypotheses(ids, scores, [[(s, row)] for s, row in zip(scores.tolist(), ids, strict=True)])
+
+
+@torch.no_grad()
+def beam_search(
+    step: Step,
+    start: Int[Tensor, " B"],
+    state: Any,
+    *,
+    eos_id: int,
+    max_length: int,
+    num_beams: int = 4,
+    length_penalty: float = 0.0,
+) -> Hypotheses:
+    """Keep the `num_beams` best beginnings at each step.
+
+    A sequence is ranked by `score / length ** length_penalty`, where the score is the sum of its
+    log-probabilities and the length counts the end token. With 0 the search looks for the most
+    probable sequence; 1 compares the mean log-probability and so favours longer ones.
+    A sentence is done when no running beginning can overtake its finished sequences.
+
+    Parameters
+    ----------
+    step, start, state, eos_id, max_length
+        As in `greedy`.
+    num_beams : int
+        K; 1 is greedy search.
+    length_penalty : float
+        0 or more.
+
+    Returns
+    -------
+    Hypotheses
+        `beams` holds up to `num_beams` finished sequences per sentence.
+
+    Raises
+    ------
+    ValueError
+        As in `greedy`, or when `num_beams` is below 1 or `length_penalty` negative.
+
+    References
+    ----------
+    Sutskever et al. 2014, Sequence to Sequence Learning with Neural Networks, section 3.2; Wu et
+    al. 2016, Google's Neural Machine Translation System, section 7 (length normalisation).
+    """
+    _check(start, max_length, num_beams)
+    if length_penalty < 0:
+        raise ValueError(f"length_penalty is 0 or more, got {length_penalty}")
+    device, batch = start.device, len(start)
+    offsets = torch.arange(batch, device=device)[:, None] * num_beams  # first row of each sentence
+    tokens = start.repeat_interleave(num_beams)
+    state = select_rows(state, torch.arange(batch, device=device).repeat_interleave(num_beams))
+    # All beams start equal: only the first may be continued, or they would stay copies.
+    running = torch.full((batch, num_beams), -torch.inf, device=device)
+    running[:, 0] = 0.0
+    written = torch.empty(batch * num_beams, 0, dtype=torch.long, device=device)
+    pools = [_Finished(num_beams, length_penalty, max_length) for _ in range(batch)]
+
+    for length in range(1, max_length + 1):
+        logits, state = step(tokens, state)
+        size = logits.shape[-1]
+        total = running[:, :, None] + logits.log_softmax(dim=-1).view(batch, num_beams, size)
+        # At most num_beams candidates end here, so this many leave enough that go on.
+        best, flat = total.view(batch, -1).topk(min(2 * num_beams, num_beams * size), dim=-1)
+        parents, chosen = flat // size + offsets, flat % size
+        ends = (chosen == eos_id) | (length == max_length)
+        for b, k in (ends[:, :num_beams] & best[:, :num_beams].isfinite()).nonzero().tolist():
+            tail = [] if chosen[b, k] == eos_id else [int(chosen[b, k])]
+            pools[b].add(float(best[b, k]), written[parents[b, k]].tolist() + tail, length)
+        best = best.masked_fill(ends, -torch.inf)
+        if all(pool.done(float(row.max())) for pool, row in zip(pools, best, strict=True)):
+            break
+        running, order = best.topk(min(num_beams, best.shape[-1]), dim=-1)
+        rows = parents.gather(1, order).flatten()
+        tokens = chosen.gather(1, order).flatten()
+        written = torch.cat([written[rows], tokens[:, None]], dim=1)
+        state = select_rows(state, rows)
+    return _collect(pools, device)
+
+
+class _Finished:
+    """The best finished sequences of one sentence."""
+
+    def __init__(self, size: int, length_penalty: float, max_length: int) -> None:
+        self.size, self.length_penalty, self.max_length = size, length_penalty, max_length
+        self.items: list[tuple[float, float, list[int]]] = []  # rank score, log-probability, ids
+
+    def add(self, score: float, ids: list[int], length: int) -> None:
+        self.items.append((score / length**self.length_penalty, score, ids))
+        self.items.sort(key=lambda item: -item[0])
+        del self.items[self.size :]
+
+    def done(self, best_running: float) -> bool:
+        """No running sequence can come in: scores only fall, and length helps most at its most."""
+        if len(self.items) < self.size:
+            return best_running == -torch.inf
+        return self.items[-1][0] >= best_running / self.max_length**self.length_penalty
+
+
+def _collect(pools: list[_Finished], device: torch.device) -> Hypotheses:
+    ids = [pool.items[0][2] for pool in pools]
+    scores = torch.tensor([pool.items[0][1] for pool in pools], device=device)
+    return Hypotheses(ids, scores, [[(rank, row) for rank, _, row in pool.items] for pool in pools])
