@@ -6,6 +6,7 @@ BLEU is sacreBLEU's: this module only puts several references per sentence into 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 References = Sequence[str] | Sequence[Sequence[str]]
 
@@ -116,3 +117,24 @@ def alignment_error_rate(predicted: Sequence[Links], gold: Sequence[Links]) -> f
     if not size:
         raise ValueError("there is no link to score")
     return 1 - 2 * sum(len(a & g) for a, g in pairs) / size
+
+
+def strongest_links(weights: Any) -> list[tuple[int, int]]:
+    """Read an alignment off attention: each target word with its most attended source word.
+
+    Parameters
+    ----------
+    weights : matrix "T S"
+        One row per target word, without a row for the end token.
+
+    Returns
+    -------
+    list of (source position, target position)
+
+    Examples
+    --------
+    >>> import torch
+    >>> strongest_links(torch.tensor([[0.2, 0.8], [0.9, 0.1]]))
+    [(1, 0), (0, 1)]
+    """
+    return [(int(row.argmax()), position) for position, row in enumerate(weights)]

@@ -149,14 +149,14 @@ class Translator:
         return total / count
 
     @torch.no_grad()
-    def attention(self, source: str, target: str) -> Float[Tensor, "T S"]:
-        """Attention of a pair under teacher forcing.
+    def attentions(self, pairs: Sequence[Pair]) -> list[Tensor]:
+        """Attention of pairs under teacher forcing.
 
         Returns
         -------
-        Float "T S"
-            One row for each word of the target and one for the end token, one column for each
-            word of the source.
+        list of Float "T S"
+            For each pair one row per word of the target and one for the end token, one column
+            per word of the source.
 
         Raises
         ------
@@ -164,11 +164,19 @@ class Translator:
             When the model has no attention.
         """
         self.model.eval()
-        batch = self.batch([_Source(normalize(source), normalize(target))])
-        _, weights = self.model(batch.source, batch.source_mask, batch.target_input)
-        if weights is None:
-            raise ValueError("this model has no attention to look at")
-        return weights[0].cpu()
+        found: list[Tensor] = []
+        for first in range(0, len(pairs), self.batch_size):
+            batch = self.batch(pairs[first : first + self.batch_size])
+            _, weights = self.model(batch.source, batch.source_mask, batch.target_input)
+            if weights is None:
+                raise ValueError("this model has no attention to look at")
+            sizes = zip(batch.output_mask.sum(1).tolist(), batch.source_mask.sum(1).tolist(), strict=True)
+            found += [row[:t, :s].cpu() for row, (t, s) in zip(weights, sizes, strict=True)]
+        return found
+
+    def attention(self, source: str, target: str) -> Float[Tensor, "T S"]:
+        """Attention of one pair of texts; see `attentions`."""
+        return self.attentions([_Source(normalize(source), normalize(target))])[0]
 
 
 class _Source:

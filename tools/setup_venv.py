@@ -19,6 +19,7 @@ import sys
 OLDEST = (3, 10)
 NEEDED_GB = 3.0
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SHOWN = ("Downloading", "Installing", "Successfully built", "WARNING: Retrying", "ERROR")
 PINS = ("requirements.txt", "requirements-tested.txt", "pyproject.toml")
 
 
@@ -85,11 +86,30 @@ def check_disk(root, needed_gb=NEEDED_GB):
         raise SetupError(message.format(root, free, needed_gb))
 
 
+def environment():
+    """The reader's environment without what would lead pip or Python astray."""
+    keep = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
+    keep.update(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_USER="0", PYTHONUNBUFFERED="1")
+    return keep
+
+
 def call(command, root):
     """Run one command of the set-up; its exit status."""
-    keep = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
-    keep.update(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_USER="0")
-    return subprocess.call(command, cwd=root, env=keep)
+    return subprocess.call(command, cwd=root, env=environment())
+
+
+def call_showing(command, root, shown=SHOWN):
+    """Run pip and print the few of its many lines that tell how far it is; status and all lines."""
+    lines = []
+    process = subprocess.Popen(
+        command, cwd=root, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    for raw in process.stdout:
+        lines.append(raw.decode("utf-8", "replace"))
+        if lines[-1].strip().startswith(shown):
+            print("  " + lines[-1].strip()[:120])
+            sys.stdout.flush()
+    return process.wait(), lines
 
 
 def make_venv(root):
@@ -106,7 +126,7 @@ def make_venv(root):
 
 
 def explain_pip(log, root):
-    """One sentence for a failure of pip, from the end of its log."""
+    """One sentence for a failure of pip, from what it printed."""
     free = shutil.disk_usage(root).free / 1e9
     if free < 0.5 or any(word in log for word in ("No space left", "[Errno 28]", "WinError 112")):
         return (
@@ -133,16 +153,11 @@ def explain_pip(log, root):
 def pip(root, *words):
     """Run the environment's pip; raise SetupError with one clear sentence when it fails."""
     venv = os.path.join(root, ".venv")
-    log = os.path.join(venv, "course-setup.log")
-    command = [venv_python(venv), "-m", "pip", "install", "--log", log, "--prefer-binary"]
-    if call(command + list(words), root) == 0:
-        return
-    try:
-        with open(log, "rb") as file:
-            text = file.read()[-200000:].decode("utf-8", "replace")
-    except (IOError, OSError):
-        text = ""
-    raise SetupError(explain_pip(text, root))
+    command = [venv_python(venv), "-m", "pip", "install", "--prefer-binary"]
+    status, lines = call_showing(command + list(words), root)
+    if status != 0:
+        print("".join(lines[-20:]))
+        raise SetupError(explain_pip("".join(lines), root))
 
 
 def quiet_lab(root):

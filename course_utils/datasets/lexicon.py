@@ -146,7 +146,7 @@ def _person(row, before=(), after="", english=(), kind="") -> Person:
 
 @lru_cache(maxsize=None)
 def people() -> dict[str, tuple[Person, ...]]:
-    """All people by group: pronoun, name, family, kin, own, role, pet, boss (possessors)."""
+    """All people by group: pronoun, name, family, kin, own, role, pet."""
     groups = {name: [] for name in ("pronoun", "name", "family", "kin", "own", "role", "pet")}
     groups["pronoun"] = _pronouns()
     names = [row for row in table("people") if row.kind == "name"]
@@ -158,12 +158,15 @@ def people() -> dict[str, tuple[Person, ...]]:
             groups["family"].append(_person(row))
         elif kinds[0] in ("role", "pet"):
             groups[kinds[0]].append(_person(row, english=[("the", 0)]))
-        if kinds[0] in ("kin", "parents", "pet"):
+        if kinds[0] in ("kin", "parents"):
             for owner in table("determiners"):
                 if owner.english != "this":
                     group = "own" if owner.english == "own" else "kin"
                     groups[group].append(_person(row, [(owner, 1)], "", [(owner.english, 1)],
                                                  " " + owner.english))
+        if kinds[0] == "pet":
+            for owner in table("determiners")[:5]:
+                groups["pet"].append(_person(row, [(owner, 1)], "", [(owner.english, 1)]))
         if kinds[0] == "kin":
             for name in names:
                 groups["kin"].append(_person(row, (), name.gen,

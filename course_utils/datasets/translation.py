@@ -74,8 +74,9 @@ def load_translation(
 
     Examples
     --------
-    >>> data = load_translation("embedded", max_pairs=100)  # doctest: +SKIP
-    >>> data.train[0].source, data.train[0].target  # doctest: +SKIP
+    >>> data = load_translation("embedded", ("ru", "en"), max_pairs=100, max_words=8)
+    >>> len(data.train)
+    100
     """
     languages = _checked(languages, source, name, max_pairs, max_words)
     if source == "embedded":
