@@ -54,7 +54,7 @@ format: setup ## mend what `make lint` can mend by itself
 	@$(VENV_PYTHON) -m ruff format $(CODE)
 
 bench: setup ## measure against other implementations (minutes to hours; see benchmarks/)
-	@$(VENV_PYTHON) tools/bench.py $(ARGS)
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(VENV_PYTHON) "$$script" $(ARGS) || exit 1; done
 
 clean: ## remove build/ and caches; .venv stays
 	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis

@@ -78,9 +78,25 @@ def load_weights(path: str | Path, model: nn.Module) -> None:
         As `load_state`, or when the weights are those of another model.
     """
     try:
-        model.load_state_dict(load_state(path))
+        load_whole(model, load_state(path))
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} does not hold weights of this model: {error}") from error
+
+
+def load_whole(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Put weights into a model; when they do not fit, the model stays as it was.
+
+    Raises
+    ------
+    RuntimeError, TypeError, AttributeError
+        When names or shapes differ; PyTorch's own message, after it has copied what does fit.
+    """
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    try:
+        model.load_state_dict(weights)
+    except Exception:
+        model.load_state_dict(before)
+        raise
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

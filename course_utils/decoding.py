@@ -70,6 +70,13 @@ def _check(start: Tensor, max_length: int, num_beams: int = 1) -> None:
         raise ValueError(f"num_beams is 1 or more, got {num_beams}")
 
 
+def _log_probabilities(logits: Tensor) -> Tensor:
+    log_probabilities = logits.log_softmax(dim=-1)
+    if log_probabilities.isnan().any():
+        raise FloatingPointError("the model's logits are nan: look at its weights and its loss")
+    return log_probabilities
+
+
 @torch.no_grad()
 def greedy(
     step: Step, start: Int[Tensor, " B"], state: Any, *, eos_id: int, max_length: int
@@ -103,7 +110,7 @@ def greedy(
     scores, columns = torch.zeros(len(start), device=start.device), []
     for _ in range(max_length):
         logits, state = step(tokens, state)
-        best, tokens = logits.log_softmax(dim=-1).max(dim=-1)
+        best, tokens = _log_probabilities(logits).max(dim=-1)
         scores = scores + best.masked_fill(ended, 0.0)
         tokens = tokens.masked_fill(ended, eos_id)
         columns.append(tokens)
@@ -173,7 +180,7 @@ def beam_search(
     for length in range(1, max_length + 1):
         logits, state = step(tokens, state)
         size = logits.shape[-1]
-        total = running[:, :, None] + logits.log_softmax(dim=-1).view(batch, num_beams, size)
+        total = running[:, :, None] + _log_probabilities(logits).view(batch, num_beams, size)
         # At most num_beams candidates end here, so this many leave enough that go on.
         best, flat = total.view(batch, -1).topk(min(2 * num_beams, num_beams * size), dim=-1)
         parents, chosen = flat // size + offsets, flat % size

@@ -36,6 +36,12 @@ def data_path(*parts: str) -> Path:
     )
 
 
+def _umask() -> int:
+    mask = os.umask(0)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
+
+
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a temporary path to write to; it becomes `path` only when the block ends well.
@@ -58,6 +64,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's own would shut out all others
         with open(temporary, "rb+") as written:  # on disk before it takes the old file's place
             os.fsync(written.fileno())
         os.replace(temporary, path)

@@ -41,11 +41,13 @@ def choose_device(name: str | None = None) -> torch.device:
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device.type, True):
-        raise ValueError(f"device {name!r} was asked for, but this machine or torch has none")
-    return device
+    try:
+        torch.empty(1, device=name)  # the one check that every kind of device has
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device {name!r} was asked for, but this machine or torch has none"
+        ) from error
+    return torch.device(name)
 
 
 def parameter_count(model: torch.nn.Module) -> int:

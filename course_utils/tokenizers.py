@@ -12,13 +12,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import SupportsInt
 
 from course_utils.files import atomic_write
 
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
 PAD, BOS, EOS, UNK = range(4)
 
-_WORDS = re.compile(r"'s\b|\w+|[^\w\s]")
+# Accents without a composed letter (a stress mark in Russian) stay inside their word.
+_WORDS = re.compile(r"'s\b|\w[\w\u0300-\u036f]*|[^\w\s]")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufe0e\ufe0f\ufeff]")
 
 
 def normalize(text: str) -> str:
@@ -31,7 +34,8 @@ def normalize(text: str) -> str:
     >>> normalize("My brother's dog.")
     "my brother 's dog ."
     """
-    text = unicodedata.normalize("NFC", text).replace("\u2019", "'").lower()
+    text = _INVISIBLE.sub("", text).replace("\u2019", "'").lower()
+    text = unicodedata.normalize("NFC", text)
     return " ".join(_WORDS.findall(text))
 
 
@@ -106,9 +110,10 @@ class WordTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text's tokens; unknown ones become `UNK` (see `unknown`)."""
-        return [self.ids.get(token, UNK) for token in self.split(text)]
+        # max: a text that holds "<eos>" as a word must not end there.
+        return [max(self.ids.get(token, UNK), UNK) for token in self.split(text)]
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Iterable[SupportsInt]) -> str:
         """Text of ids; padding, begin and end are left out.
 
         Raises
@@ -124,7 +129,7 @@ class WordTokenizer:
     def unknown(self, texts: Iterable[str]) -> Counter[str]:
         """Count the tokens of texts that `encode` would replace by `UNK`."""
         tokens = (token for text in texts for token in self.split(text))
-        return Counter(token for token in tokens if token not in self.ids)
+        return Counter(token for token in tokens if self.ids.get(token, UNK) <= UNK)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -147,6 +152,8 @@ class WordTokenizer:
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             kind, tokens = content["type"], content["tokens"]
+            if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+                raise TypeError("its tokens are not a list of strings")
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} is not a saved {cls.__name__}: {error}") from error
         if kind != cls.__name__:

@@ -14,13 +14,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from course_utils.checkpoints import load_state, random_state, save_state, set_random_state
+from course_utils.checkpoints import (
+    load_state,
+    load_whole,
+    random_state,
+    save_state,
+    set_random_state,
+)
 from course_utils.show import progress_bar
 
 Loss = Callable[[nn.Module, Any], Tensor]
@@ -81,20 +87,20 @@ def schedule_factor(name: Schedule, step: int, total_steps: int, warmup_steps: i
     >>> [round(schedule_factor("linear", step, 10, warmup_steps=2), 2) for step in (0, 1, 2, 6, 9)]
     [0.5, 1.0, 1.0, 0.5, 0.12]
     """
+    if name not in get_args(Schedule):
+        raise ValueError(
+            f'schedule is "constant", "linear", "cosine" or "inverse_sqrt", got {name!r}'
+        )
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-    if name == "constant":
-        return 1.0
     if name == "linear":
         return max(0.0, 1.0 - done)
     if name == "cosine":
         return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
     if name == "inverse_sqrt":
         return math.sqrt(max(1, warmup_steps) / (step + 1))
-    raise ValueError(
-        f'schedule is "constant", "linear", "cosine" or "inverse_sqrt", got {name!r}'
-    )
+    return 1.0
 
 
 def parameter_groups(
@@ -118,20 +124,20 @@ def parameter_groups(
     Examples
     --------
     >>> model = nn.ModuleDict({"embedding": nn.Embedding(3, 2), "out": nn.Linear(2, 3)})
-    >>> [(len(g["params"]), g["lr"]) for g in parameter_groups(model, 0.5, {"embedding": 4})]
+    >>> [(len(g["params"]), g["lr"]) for g in parameter_groups(model, 0.5, {"embedding": 4.0})]
     [(2, 0.5), (1, 2.0)]
     """
     scales = dict(scales or {})
     groups: dict[str | None, list[nn.Parameter]] = {key: [] for key in (None, *scales)}
+    names = [name for name, _ in model.named_parameters()]
+    if unused := [key for key in scales if not any(key in name for name in names)]:
+        raise ValueError(f"no parameter's name contains {unused[0]!r}; names are {names[:8]} ...")
     for name, parameter in model.named_parameters():
         key = next((key for key in scales if key in name), None)
         if scales.get(key, 1.0) == 0:
             parameter.requires_grad_(False)
         elif parameter.requires_grad:
             groups[key].append(parameter)
-    names = [name for name, _ in model.named_parameters()]
-    if unused := [key for key in scales if not any(key in name for name in names)]:
-        raise ValueError(f"no parameter's name contains {unused[0]!r}; names are {names[:8]} ...")
     return [
         {"params": params, "lr": learning_rate * scales.get(key, 1.0)}
         for key, params in groups.items()
@@ -161,7 +167,7 @@ class History:
 
     losses: list[float] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
-    evaluations: list[dict[str, float]] = field(default_factory=list)
+    evaluations: list[dict[str, float | int]] = field(default_factory=list)
     seconds: float = 0.0
     best_step: int | None = None
     interrupted: bool = False
@@ -272,6 +278,11 @@ def fit(
     total = _total_steps(batches, epochs, steps)
     if patience is not None and evaluate is None:
         raise ValueError("patience counts evaluations: give evaluate=")
+    _check_at_least(1, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
+    _check_at_least(1, patience=patience)
+    _check_at_least(0, warmup_steps=warmup_steps)
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"clip_norm is above 0, got {clip_norm}; None does not clip")
     if optimizer is None:
         groups = parameter_groups(model, learning_rate, learning_rate_scales)
         optimizer = torch.optim.AdamW(
@@ -282,6 +293,7 @@ def fit(
         optimizer, lambda step: schedule_factor(schedule, step, total, warmup_steps)
     )
     trainer.monitor, trainer.sign = monitor, -1.0 if higher_is_better else 1.0
+    trainer.patience = patience
     every = evaluate_every or (len(batches) if hasattr(batches, "__len__") else total)
     bar = progress_bar(total, description, enabled=progress)
     devices = [trainer.device] if trainer.device.type == "cuda" else []
@@ -297,9 +309,7 @@ def fit(
                 last = trainer.at.step == total
                 if evaluate is not None and (last or trainer.at.step % every == 0):
                     trainer.run_evaluation()
-                    last = last or (
-                        patience is not None and trainer.at.without_improvement >= patience
-                    )
+                    last = last or trainer.gives_up()
                 if checkpoint is not None and (last or trainer.at.step % checkpoint_every == 0):
                     trainer.save(checkpoint)
                 if last:
@@ -316,6 +326,7 @@ class _Trainer:
 
     monitor = "loss"
     sign = 1.0
+    patience: int | None = None
     scheduler: torch.optim.lr_scheduler.LambdaLR
 
     def __init__(self, model, optimizer, loss, evaluate, total, clip_norm) -> None:
@@ -329,7 +340,7 @@ class _Trainer:
 
     def stream(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Batches without end, from where the training is."""
-        while self.at.step < self.total:
+        while self.at.step < self.total and not self.gives_up():
             if hasattr(batches, "set_epoch"):
                 batches.set_epoch(self.at.epoch)
             if self.epoch_random is None:
@@ -338,14 +349,17 @@ class _Trainer:
                 set_random_state(self.epoch_random, self.device)
             count = 0
             for count, batch in enumerate(batches, start=1):
-                if count <= self.at.batch_in_epoch:
-                    continue
-                self._resume_random()
-                yield batch
+                if count > self.at.batch_in_epoch:
+                    yield batch
+                elif count == self.at.batch_in_epoch:  # before the next batch is read
+                    self._resume_random()
             if not count:
                 raise ValueError("there are no batches to train on")
-            self._resume_random()
             self.at.epoch, self.at.batch_in_epoch, self.epoch_random = self.at.epoch + 1, 0, None
+
+    def gives_up(self) -> bool:
+        """Early stopping; also when a checkpoint of a training that stopped so is read again."""
+        return self.patience is not None and self.at.without_improvement >= self.patience
 
     def _resume_random(self) -> None:
         if self.resume_random is not None:
@@ -381,8 +395,10 @@ class _Trainer:
             raise ValueError(f"evaluate gave {sorted(numbers)}, monitor asks for {self.monitor!r}")
         where = {"step": self.at.step, "seconds": self.history.seconds}
         self.history.evaluations.append(where | numbers)
-        if self.at.best is None or self.sign * numbers[self.monitor] < self.sign * self.at.best:
-            self.at.best, self.at.without_improvement = numbers[self.monitor], 0
+        number, best = numbers[self.monitor], self.at.best
+        # A first value of nan would never be beaten.
+        if not math.isnan(number) and (best is None or self.sign * number < self.sign * best):
+            self.at.best, self.at.without_improvement = number, 0
             self.history.best_step = self.at.step
             self.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
         else:
@@ -409,13 +425,13 @@ class _Trainer:
         state = load_state(path)
         other = f"the checkpoint {path} is of another training"
         hint = "delete it to start anew, or give another path"
-        if not isinstance(state, dict) or "optimizer" not in state:
-            raise ValueError(f"{other}: it holds no optimizer; {hint}")
+        if not isinstance(state, dict) or not {"optimizer", "model", "total"} <= state.keys():
+            raise ValueError(f"{other}: it is no state of a training; {hint}")
         if state["total"] != self.total:
             raise ValueError(f"{other}: of {state['total']} steps, not {self.total}; {hint}")
         try:
-            self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
+            load_whole(self.model, state["model"])
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"{other}: {error}; {hint}") from error
         self.history, self.at = History(**state["history"]), _Progress(**state["at"])
@@ -435,13 +451,20 @@ def _total_steps(batches: Iterable[Any], epochs: int | None, steps: int | None) 
     return total
 
 
+def _check_at_least(least: int, **numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < least:
+            raise ValueError(f"{name} is {least} or more, got {number}")
+
+
 def _move(batch: Any, device: torch.device) -> Any:
     if hasattr(batch, "to"):
         return batch.to(device)
     if isinstance(batch, Mapping):
         return {name: _move(part, device) for name, part in batch.items()}
     if isinstance(batch, tuple | list):
-        return type(batch)(_move(part, device) for part in batch)
+        parts = [_move(part, device) for part in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
     return batch
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from course_utils.metrics import bleu, exact_match
 from course_utils.tokenizers import BOS, EOS, PAD, WordTokenizer, normalize
 
 
+@runtime_checkable
 class Pair(Protocol):
     """A sentence and its translation."""
 

@@ -56,21 +56,23 @@ def shared_data() -> Path:
 # ---- embedded
 
 
-def test_embedded_parts_are_apart_and_repeat():
-    data = load_translation()
-    assert data.languages == ("ru", "en") and data.origin
-    assert_apart(data)
-    again = load_translation("embedded", ("ru", "en"))
-    assert (again.train, again.validation, again.test) == (data.train, data.validation, data.test)
+@pytest.fixture(scope="module")
+def embedded() -> TranslationData:
+    return load_translation()
 
 
-def test_embedded_limits_keep_first_short_pairs():
-    full, data = load_translation(), load_translation(max_pairs=50, max_words=5)
-    short = [p for p in full.train if max(len(p.source.split()), len(p.target.split())) <= 5]
+def test_embedded_parts_are_apart(embedded):
+    assert embedded.languages == ("ru", "en") and embedded.origin
+    assert_apart(embedded)
+
+
+def test_embedded_limits_keep_first_short_pairs_and_repeat(embedded):
+    data = load_translation("embedded", ("ru", "en"), max_pairs=50, max_words=5)
+    short = [p for p in embedded.train if max(map(len, map(str.split, (p.source, p.target)))) <= 5]
     assert data.train == short[:50] and len(data.train) == 50
     held = [data.validation, data.test, data.compositional, *data.clauses.values()]
     assert all(len(p.target.split()) <= 5 for part in held for p in part)
-    assert set(data.clauses) == set(full.clauses)
+    assert set(data.clauses) == set(embedded.clauses)
 
 
 # ---- a folder

@@ -18,6 +18,7 @@ import sys
 
 OLDEST = (3, 10)
 NEEDED_GB = 3.0
+UNFINISHED = "unfinished"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SHOWN = ("Downloading", "Installing", "Successfully built", "WARNING: Retrying", "ERROR")
 PINS = ("requirements.txt", "requirements-tested.txt", "pyproject.toml")
@@ -27,6 +28,10 @@ class SetupError(Exception):
     """What went wrong and what to do, in one sentence for the reader."""
 
 
+class NetworkError(SetupError):
+    """pip stopped by itself before it installed anything: the next run can go on from here."""
+
+
 def venv_python(venv):
     """Where the environment keeps its interpreter on this system."""
     if os.name == "nt":
@@ -34,15 +39,15 @@ def venv_python(venv):
     return os.path.join(venv, "bin", "python")
 
 
-def wanted(root):
-    """What the stamp holds when the environment in `root` is up to date."""
+def pins_digest(root):
+    """A digest of everything that decides what is installed."""
     digest = hashlib.sha256()
     for name in PINS:
         with open(os.path.join(root, name), "rb") as file:
             text = file.read().replace(b"\r\n", b"\n")
         # Of pyproject.toml only the metadata matters: tool settings need no new set-up.
         digest.update(text.split(b"\n[tool.ruff]")[0])
-    return json.dumps({"pins": digest.hexdigest(), "root": root}, indent=1, sort_keys=True)
+    return digest.hexdigest()
 
 
 def stamp_path(root):
@@ -51,17 +56,27 @@ def stamp_path(root):
 
 
 def read_stamp(root):
-    """The stamp's text, or None when there is none."""
+    """The stamp as a dictionary; empty when there is none, or one of another folder."""
     try:
         with open(stamp_path(root)) as file:
-            return file.read()
-    except (IOError, OSError):
-        return None
+            stamp = json.load(file)
+    except (IOError, OSError, ValueError):
+        return {}
+    return stamp if stamp.get("root") == root else {}
+
+
+def write_stamp(root, pins):
+    """Store what the environment holds, at once and whole."""
+    with open(stamp_path(root) + ".part", "w") as file:
+        json.dump({"pins": pins, "root": root}, file)
+    os.replace(stamp_path(root) + ".part", stamp_path(root))
 
 
 def is_ready(root):
     """Whether nothing is left to do."""
-    return read_stamp(root) == wanted(root) and os.path.exists(venv_python(root + "/.venv"))
+    return read_stamp(root).get("pins") == pins_digest(root) and os.path.exists(
+        venv_python(root + "/.venv")
+    )
 
 
 def check_python(version, executable):
@@ -126,28 +141,26 @@ def make_venv(root):
 
 
 def explain_pip(log, root):
-    """One sentence for a failure of pip, from what it printed."""
+    """The error for a failure of pip, from what it printed."""
     free = shutil.disk_usage(root).free / 1e9
     if free < 0.5 or any(word in log for word in ("No space left", "[Errno 28]", "WinError 112")):
-        return (
+        return SetupError(
             "The disk became full while pip was installing ({:.1f} GB are free now): make room "
             "(Linux needs up to 10 GB, with torch's GPU libraries) and try again.".format(free)
         )
-    network = ("NewConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError")
-    network += ("NameResolutionError", "Connection broken", "ProtocolError", "Max retries")
-    if any(word in log for word in network) or "(from versions: none)" in log:
-        return (
+    network = ("NewConnectionError", "Timeout", "ProxyError", "SSLError", "NameResolutionError")
+    network += ("Connection broken", "ProtocolError", "Max retries", "(from versions: none)")
+    if any(word in log for word in network):
+        return NetworkError(
             "pip could not fetch everything: check the network or the proxy and run the same "
             "command again (what was fetched is kept)."
         )
     if "No matching distribution" in log or "requires a different Python" in log:
-        return (
+        return SetupError(
             "pip found no file of a pinned version for Python {}.{} on this system: Python 3.11 "
-            "to 3.13 is the safe choice (make distclean, then make setup PYTHON=python3.12).".format(
-                *sys.version_info[:2]
-            )
+            "to 3.13 is the safe choice (make setup PYTHON=python3.12).".format(*sys.version_info)
         )
-    return "pip failed; its last lines above say why. Mend that and run the same command again."
+    return SetupError("pip failed, its last lines above say why: mend that and try again.")
 
 
 def pip(root, *words):
@@ -157,24 +170,32 @@ def pip(root, *words):
     status, lines = call_showing(command + list(words), root)
     if status != 0:
         print("".join(lines[-20:]))
-        raise SetupError(explain_pip("".join(lines), root))
+        raise explain_pip("".join(lines), root)
 
 
-def quiet_lab(root):
-    """Tell this environment's JupyterLab not to ask about news: a class has other questions."""
-    folder = os.path.join(root, ".venv", "share", "jupyter", "lab", "settings")
+def quiet_notebooks(root):
+    """Keep this environment's JupyterLab and kernels from asking and warning."""
+    venv = os.path.join(root, ".venv")
+    settings = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+    lab = os.path.join(venv, "share", "jupyter", "lab", "settings")
+    write(lab, "overrides.json", json.dumps(settings))
+    kernel = os.path.join(venv, "etc", "ipython")
+    write(kernel, "ipython_kernel_config.py", 'get_config().IPKernelApp.log_level = "ERROR"\n')
+
+
+def write(folder, name, text):
+    """Write a small file, its folder included."""
     if not os.path.isdir(folder):
         os.makedirs(folder)
-    settings = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
-    with open(os.path.join(folder, "overrides.json"), "w") as file:
-        json.dump(settings, file, indent=1)
+    with open(os.path.join(folder, name), "w") as file:
+        file.write(text)
 
 
 def install(root):
     """Everything between an empty environment and the stamp."""
     pip(root, "-r", "requirements.txt", "-c", "requirements-tested.txt")
     pip(root, "--no-deps", "--no-build-isolation", "-e", ".")
-    quiet_lab(root)
+    quiet_notebooks(root)
     check = [venv_python(os.path.join(root, ".venv")), "-c", "import torch, course_utils"]
     if call(check, root) != 0:
         raise SetupError("The packages are installed but do not load: make distclean, then again.")
@@ -187,20 +208,21 @@ def ensure(root, say=False):
             print("Ready: .venv is complete. Next: make lab")
         return
     check_python(sys.version_info, sys.executable)
-    # With a stamp of older pins everything is there but some versions: pip mends it in place.
-    complete_before = read_stamp(root)
-    if complete_before and json.loads(complete_before).get("root") == root:
-        check_disk(root, 1.0)
+    before = read_stamp(root).get("pins")
+    check_disk(root, NEEDED_GB if before in (None, UNFINISHED) else 1.0)
+    # With a stamp, only versions differ or are missing: pip mends that in place.
+    if before:
         os.remove(stamp_path(root))
     else:
-        check_disk(root)
         make_venv(root)
     print("Setting up .venv (some minutes, once)...")
     sys.stdout.flush()
-    install(root)
-    with open(stamp_path(root) + ".part", "w") as file:
-        file.write(wanted(root))
-    os.replace(stamp_path(root) + ".part", stamp_path(root))
+    try:
+        install(root)
+    except NetworkError:
+        write_stamp(root, UNFINISHED)
+        raise
+    write_stamp(root, pins_digest(root))
     print("Ready: .venv is complete.")
 
 

@@ -7,10 +7,10 @@ to. Two words of a pair of sentences are aligned when they share a label.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from types import SimpleNamespace
+from typing import no_type_check
 
 from course_utils.files import data_path
 
@@ -25,24 +25,36 @@ DOES = ("do", "do", "does", "do", "do")
 WILL = ("буду", "будешь", "будет", "будем", "будут")
 
 
+@no_type_check
 def tokens(text: str, label: str) -> list[Token]:
     """Give every word of `text` the same label."""
     return [(word, label) for word in text.split()]
 
 
-@lru_cache(maxsize=None)
+@no_type_check
+@cache
+def words_in(text: str) -> tuple[str, ...]:
+    """Words of a cell."""
+    return tuple(text.split())
+
+
+@cache
 def table(name: str) -> tuple[SimpleNamespace, ...]:
     """Rows of `data/phrases/<name>.tsv` as objects with one attribute for each column."""
     lines = data_path("phrases", name + ".tsv").read_text(encoding="utf-8").splitlines()
     header = lines[0].split("\t")
-    return tuple(SimpleNamespace(**dict(zip(header, line.split("\t")))) for line in lines[1:])
+    return tuple(SimpleNamespace(**dict(zip(header, line.split("\t"), strict=True)))
+                 for line in lines[1:])
 
 
+@no_type_check
+@cache
 def fits(tags: str, wanted: str) -> bool:
     """Whether two strings of tags have a tag in common."""
     return not set(tags.split()).isdisjoint(wanted.split())
 
 
+@no_type_check
 def with_article(english: list[Token], article: str, label: str) -> list[Token]:
     """Put "a", "an" or "the" (or, for "none", nothing) before an English noun phrase."""
     if article == "none":
@@ -52,6 +64,7 @@ def with_article(english: list[Token], article: str, label: str) -> list[Token]:
     return [(article, label), *english]
 
 
+@no_type_check
 def adjective_form(adjective: SimpleNamespace, gender: str, case: str, animate: bool) -> str:
     """The form of an adjective or determiner beside a noun of this gender ("p": plural)."""
     if gender == "f":
@@ -63,6 +76,7 @@ def adjective_form(adjective: SimpleNamespace, gender: str, case: str, animate: 
     return getattr(adjective, key)
 
 
+@no_type_check
 @dataclass(frozen=True, eq=False)
 class Person:
     """Someone a sentence can be about: a pronoun, a name, "my older brother", "ivan 's sister".
@@ -111,13 +125,18 @@ class Person:
 
     def en(self, role: str, owner: Person | None = None, use: str = "subject") -> list[Token]:
         """English tokens as subject, object or possessive ("my brother 's")."""
+        key = (role, use, owner.possessive if owner and "own" in self.kind else "")
+        if key not in self._cache:
+            self._cache[key] = self._english(role, use, key[2])
+        return self._cache[key]
+
+    def _english(self, role: str, use: str, own: str) -> list[Token]:
         labels = ROLES[role]
         words = self.english if use == "subject" else self.english_object
         if use == "possessive":
             if "pronoun" in self.kind:
                 return [(self.possessive, labels[0])]
             words = [*self.english, ("'" if self.gender == "p" else "'s", 0)]
-        own = owner.possessive if owner else "own"
         return [(own if w == "own" else w, labels[k]) for w, k in words]
 
 
@@ -144,10 +163,11 @@ def _person(row, before=(), after="", english=(), kind="") -> Person:
                   row.gender, possessive, row.kind + kind)
 
 
-@lru_cache(maxsize=None)
+@cache
 def people() -> dict[str, tuple[Person, ...]]:
-    """All people by group: pronoun, name, family, kin, own, role, pet."""
-    groups = {name: [] for name in ("pronoun", "name", "family", "kin", "own", "role", "pet")}
+    """All people by group: pronoun, name, family, kin ("my sister"), of ("ivan 's
+    sister"), own, role, pet."""
+    groups = {name: [] for name in ("pronoun", "name", "family", "kin", "of", "own", "role", "pet")}
     groups["pronoun"] = _pronouns()
     names = [row for row in table("people") if row.kind == "name"]
     for row in table("people"):
@@ -169,24 +189,27 @@ def people() -> dict[str, tuple[Person, ...]]:
                 groups["pet"].append(_person(row, [(owner, 1)], "", [(owner.english, 1)]))
         if kinds[0] == "kin":
             for name in names:
-                groups["kin"].append(_person(row, (), name.gen,
+                groups["of"].append(_person(row, (), name.gen,
                                              [(name.english, 3), ("'s", 3)], " of"))
     return {name: tuple(found) for name, found in groups.items()}
 
 
-@lru_cache(maxsize=None)
+@no_type_check
+@cache
 def adjectives_of(tags: str) -> tuple[SimpleNamespace, ...]:
     """Adjectives that go with a noun of these tags."""
     return tuple(row for row in table("adjectives") if fits(row.tags, tags))
 
 
-@lru_cache(maxsize=None)
+@no_type_check
+@cache
 def nouns_with(tags: str, plural: bool = False) -> tuple[SimpleNamespace, ...]:
     """Nouns with one of these tags (with a plural, if asked for)."""
     return tuple(row for row in table("nouns")
                  if fits(row.tags, tags) and (not plural or row.plural != "-"))
 
 
+@no_type_check
 def noun_phrase(noun, case, role="o", *, adjective=None, owner=None, english_owner=None,
                 article="a", plural=False) -> tuple[list[Token], list[Token]]:
     """A noun with its adjective and its determiner or possessor, in both languages.
@@ -221,20 +244,29 @@ def noun_phrase(noun, case, role="o", *, adjective=None, owner=None, english_own
         word = english_owner or (owner.plural if plural else owner.english)
         russian.insert(0, (adjective_form(owner, gender, case, animate), labels[1]))
         return russian, [(word, labels[1]), *english]
-    bare = fits(noun.tags, "mass") and article == "a" or (plural and article == "a")
+    bare = (fits(noun.tags, "mass") and article == "a") or (plural and article == "a")
     fixed = "the" if fits(noun.tags, "the") else article
     return russian, with_article(english, "none" if bare else fixed, labels[0])
 
 
+@no_type_check
 def russian_verb(verb, who: Person, tense: str) -> list[Token]:
     """Finite verb form that agrees with the subject; imperfective future with "буду"."""
     if tense == "past":
-        return [(verb.past.split()[GENDERS.index(who.gender)], "v")]
+        return [(words_in(verb.past)[GENDERS.index(who.gender)], "v")]
     if tense == "future" and verb.aspect == "i":
         return [(WILL[who.person], "a"), (verb.infinitive, "v")]
-    return [(verb.present.split()[who.person], "v")]
+    return [(words_in(verb.present)[who.person], "v")]
 
 
+@no_type_check
+def main_tokens(verb, form: str) -> list[Token]:
+    """English main verb; "to" has its own label where Russian has a preposition too."""
+    found = tokens(form, "v")
+    return [*found[:-1], ("to", "r")] if getattr(verb, "frame", "") == "ins" else found
+
+
+@no_type_check
 def english_verb(verb, who: Person, tense: str, *, negative=False, habit=False,
                  question=False) -> tuple[list[Token], list[Token]]:
     """English auxiliaries (with "not") and main verb for a Russian tense and aspect."""
@@ -245,60 +277,12 @@ def english_verb(verb, who: Person, tense: str, *, negative=False, habit=False,
         running = False
     no = [("not", "n")] if negative else []
     if running:
-        return [(BE[tense][who.person], "v"), *no], tokens(verb.ing, "v")
+        return [(BE[tense][who.person], "v"), *no], main_tokens(verb, verb.ing)
     if tense == "future":
-        return [("will", "a" if verb.aspect == "i" else "v"), *no], tokens(verb.base, "v")
+        return [("will", "a" if verb.aspect == "i" else "v"), *no], main_tokens(verb, verb.base)
     if negative or question:
         word = "did" if tense == "past" else DOES[who.person]
-        return [(word, "v"), *no], tokens(verb.base, "v")
+        return [(word, "v"), *no], main_tokens(verb, verb.base)
     third = tense == "present" and who.person == 2
     form = verb.simple_past if tense == "past" else verb.third if third else verb.base
-    return [], tokens(form, "v")
-
-
-def gloss_entries() -> Iterable[tuple[str, str]]:
-    """Pairs (Russian form, English gloss); the first entry for a form counts."""
-    for row in table("words"):
-        if row.kind == "gloss":
-            yield row.russian, row.english
-    for row in table("pronouns"):
-        for form, word in ((row.nom, row.english), (row.dat, "to-" + row.object),
-                           (row.acc, row.object), (row.after_u, row.object),
-                           (row.ins, row.object)):
-            yield form, word
-    for row in table("determiners"):
-        for key in "m f n p acc_f gen_m gen_f dat_m dat_f ins_m ins_f".split():
-            yield getattr(row, key), row.english
-    for row in table("numbers"):
-        yield row.russian, row.english
-    for row in (*table("nouns"), *table("people")):
-        singular = row.english
-        for key in "nom gen dat acc ins".split():
-            yield getattr(row, key, "-"), singular
-        for key in "pl_nom pl_gen pl_acc".split():
-            yield getattr(row, key, "-"), getattr(row, "plural", "-")
-    for row in table("adjectives"):
-        for key in "m f n p acc_f gen_m gen_f".split():
-            yield getattr(row, key), row.english
-    for row in table("verbs"):
-        yield from _verb_glosses(row)
-    for row in (*table("places"), *table("spots")):
-        word = (getattr(row, "english", None) or row.english_where).split()[-1]
-        for key in ("where", "whither", "noun"):
-            yield getattr(row, key, "-"), word
-    for row in table("words"):
-        words, glosses = row.russian.split(), row.english.split()
-        if row.kind == "short":
-            yield from ((word, row.english) for word in words)
-        elif row.kind not in ("gloss",):
-            yield from zip(words, glosses[-len(words):] if len(words) > 1 else
-                           ["-".join(w for w in glosses if w != "the")])
-
-
-def _verb_glosses(row) -> Iterable[tuple[str, str]]:
-    present = row.present.split()
-    for number, form in enumerate(present):
-        yield form, "-".join((row.third if number == 2 else row.base).split())
-    for form in row.past.split():
-        yield form, "-".join(row.simple_past.split())
-    yield row.infinitive, "-".join(row.base.split())
+    return [], main_tokens(verb, form)

@@ -1,6 +1,6 @@
 """Everyday Russian and English sentences from our own grammar, with gold word alignment.
 
-`load_phrases` draws clauses from `clauses.Patterns` (words: `data/phrases/`, see its README),
+`load_phrases` draws clauses from the grammar (words: `data/phrases/`, see its README),
 joins some of them with "и", "а", "но", "потому что" and "когда", and divides them into parts
 that share no sentence. One part shows combinations of known words that no other part contains.
 Nothing is downloaded; the same seed gives the same data on every machine, because all chance
@@ -9,83 +9,95 @@ comes from `random.Random(seed).random()`.
 
 from __future__ import annotations
 
+import gc
 import random
+from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import accumulate, pairwise
+from typing import no_type_check
 
-from course_utils.datasets.clauses import Clause, Patterns, noun_is, nouns_with
-from course_utils.datasets.lexicon import adjectives_of, gloss_entries, table
+from course_utils.datasets.glosses import gloss
+from course_utils.datasets.grammar_base import Clause
+from course_utils.datasets.joins import Joins
+from course_utils.datasets.lexicon import Token, adjectives_of, nouns_with, table
 from course_utils.datasets.pairs import TranslationData, TranslationPair
+
+__all__ = ["gloss", "load_phrases"]
 
 ORIGIN = "Sentences drawn from the course's own grammar and lexicon (data/phrases)."
 SIZES = {"train": 20_000, "validation": 1_000, "test": 1_000, "compositional": 1_000}
+# `no_type_check` below and in the grammar: words, not tensors, in a million small calls that
+# checks at run time (in the tests) would make ten times slower.
+MIXTURE = {"train": (13_400, 4_000, 2_600), "validation": (670, 200, 130)}  # 1, 2, 3 clauses
 CLAUSES, PER_CLAUSES = 5, 200
-HELD_OUT = 0.06  # share of word combinations kept for the compositional part
+HELD_OUT = 0.12  # share of word combinations kept for the compositional part
 ENOUGH = 5  # how often every word of a test sentence stands in train, at least
+FREQUENT = 12  # sentences with words that are rarer than this are left out
+SPARE = 1.2  # sentences drawn for each that is kept
 PATTERNS = (
-    ("action", 46), ("object_first", 5), ("liking", 9), ("having", 7), ("counting", 4),
+    ("action", 46), ("object_first", 5), ("liking", 9), ("having", 9), ("counting", 4),
     ("sibling", 2), ("needing", 4), ("feeling", 4), ("condition", 3), ("weather", 2),
-    ("rain", 0.3), ("aching", 2), ("age", 4), ("job", 2), ("comparing", 2), ("quality", 4),
-    ("this_is", 3), ("lying", 5), ("being_at", 4), ("wanting", 6), ("playing", 2),
+    ("aching", 2), ("age", 4), ("job", 2), ("comparing", 2), ("quality", 4),
+    ("this_is", 6), ("lying", 5), ("being_at", 4), ("wanting", 6), ("playing", 2),
     ("learning", 1), ("question", 7),
 )
-JOINED = (("action", 62), ("feeling", 6), ("condition", 3), ("being_at", 8), ("playing", 6),
-          ("learning", 3), ("having", 5), ("liking", 4), ("weather", 3))
-REASONS = {
-    "sleep": ("tired", "ill", "late"), "rest": ("tired", "ill"), "home": ("rain", "cold", "ill"),
-    "eat": ("hungry",), "drink": ("cold", "hot"), "go": ("bored", "fun"), "watch": ("bored",),
-}
 
 
+@no_type_check
 @dataclass(frozen=True)
 class Sentence:
-    """One or more joined clauses, ready to be written down."""
+    """One or more joined clauses (`joints`: Russian and English tokens between them)."""
 
-    pair: TranslationPair
-    combos: tuple[tuple[str, str], ...]
-    parts: tuple[str, ...]  # the Russian text of each clause, without marks
+    clauses: list[Clause]
+    joints: list[tuple[list[Token], list[Token]]]
 
+    def blocks(self):
+        """Russian and English tokens, block by block: clause, joint, clause ..."""
+        for k, clause in enumerate(self.clauses):
+            if k:
+                yield self.joints[k - 1]
+            yield clause.ru, clause.en
 
-def _links(russian, english) -> list[tuple[int, int]]:
-    places: dict[str, list[int]] = {}
-    for k, (_, labels) in enumerate(english):
-        for label in labels:
-            places.setdefault(label, []).append(k)
-    found = []
-    for k, (_, labels) in enumerate(russian):
-        found += [(k, other) for label in labels for other in places.get(label, ())]
-    return sorted(set(found))
-
-
-def write(clauses: list[Clause], joints: list[tuple[list, list]]) -> Sentence:
-    """Write clauses with their joints (Russian and English tokens) as a pair of sentences."""
-    russian, english, links, combos = [], [], [], ()
-    last = [(clauses[-1].mark, ".")]
-    for k, clause in enumerate(clauses):
-        before, after = joints[k - 1] if k else ((), ())
-        for ru, en in ((before, after), (clause.ru, clause.en)):
-            links += [(s + len(russian), t + len(english)) for s, t in _links(ru, en)]
+    @cached_property
+    def text(self) -> tuple[str, str]:
+        """The two sentences."""
+        russian, english = [], []
+        for ru, en in self.blocks():
             russian += [word for word, _ in ru]
             english += [word for word, _ in en]
-        combos += clause.combos
-    links.append((len(russian), len(english)))
-    pair = TranslationPair(" ".join([*russian, last[0][0]]), " ".join([*english, last[0][0]]),
-                           tuple(links))
-    return Sentence(pair, combos, tuple(" ".join(w for w, _ in c.ru) for c in clauses))
+        mark = self.clauses[-1].mark
+        return " ".join(russian) + " " + mark, " ".join(english) + " " + mark
+
+    def words(self) -> list[str]:
+        """The words of both sides."""
+        return self.text[0].split() + self.text[1].split()
+
+    def parts(self) -> list[str]:
+        """The Russian text of each clause."""
+        return [" ".join(word for word, _ in clause.ru) for clause in self.clauses]
+
+    def combos(self) -> list[tuple[str, str]]:
+        """All combinations of content words."""
+        return [combo for clause in self.clauses for combo in clause.combos]
+
+    def pair(self) -> TranslationPair:
+        """The sentences with their alignment: words that share a label, block by block."""
+        links, russian, english = [], 0, 0
+        for ru, en in self.blocks():
+            places: dict[str, list[int]] = {}
+            for t, (_, labels) in enumerate(en, english):
+                for label in labels:
+                    places.setdefault(label, []).append(t)
+            for s, (_, labels) in enumerate(ru, russian):
+                found = [t for label in labels for t in places.get(label, ())]
+                links += [(s, t) for t in (sorted(set(found)) if len(labels) > 1 else found)]
+            russian, english = russian + len(ru), english + len(en)
+        return TranslationPair(*self.text, (*links, (russian, english)))
 
 
-COMMA = (",", ",")
-JOINTS = {
-    "а": ([COMMA, ("а", "&")], [COMMA, ("and", "&")]),
-    "и": ([("и", "&")], [("and", "&")]),
-    ", и": ([COMMA, ("и", "&")], [COMMA, ("and", "&")]),
-    "но": ([COMMA, ("но", "&")], [COMMA, ("but", "&")]),
-    "потому что": ([(",", "&"), ("потому", "&"), ("что", "&")], [("because", "&")]),
-    "когда": ([(",", "&"), ("когда", "&")], [("when", "&")]),
-}
-
-
-class Grammar(Patterns):
+@no_type_check
+class Grammar(Joins):
     """Draws whole sentences."""
 
     def single(self) -> Sentence:
@@ -93,93 +105,11 @@ class Grammar(Patterns):
         while True:
             clause = getattr(self, self.weighted(PATTERNS))()
             if clause is not None:
-                return write([clause], [])
-
-    def clause(self, tense: str, used: set[str], kinds=JOINED, **options) -> Clause:
-        """A clause in this tense about somebody who was not yet talked about."""
-        while True:
-            found = getattr(self, self.weighted(kinds))(tense, adverb=False, **options)
-            if found is None or found.mark != "." or found.tense != tense:
-                continue
-            if found.actor is None or options or not self._about(found) & used:
-                return found
-
-    @staticmethod
-    def _about(clause: Clause) -> set[str]:
-        return {" ".join(w for w, _ in clause.actor.english)} if clause.actor else set()
+                return Sentence([clause], [])
 
     def joined(self, count: int) -> Sentence:
-        """A sentence of `count` clauses in one tense."""
-        tense = self.weighted((("present", 48), ("past", 40), ("future", 12)))
-        clauses, joints, used = [self.clause(tense, set())], [], set()
-        while len(clauses) < count:
-            used |= self._about(clauses[-1])
-            joint, clause = self._next(clauses[-1], tense, used, {j for j, _ in joints})
-            joints.append((joint, clause))
-            clauses.append(clause)
-        return write(clauses, [JOINTS[joint] for joint, _ in joints])
-
-    def _next(self, last: Clause, tense: str, used, seen) -> tuple[str, Clause]:
-        """The next joint and a clause that goes with it."""
-        joint = self.weighted((("а", 40), ("и", 22), ("но", 14), ("потому что", 14),
-                               ("когда", 10)))
-        if joint == "и" and last.cut:
-            found = self._same_subject(last, tense)
-            if found:
-                return "и", found
-        if joint == "но" and last.actor and "но" not in seen:
-            found = self._but(last, tense)
-            if found:
-                return "но", found
-        if joint == "потому что" and last.actor and not seen & {"потому что", "когда"}:
-            found = self._because(last, tense)
-            if found:
-                return "потому что", found
-        if joint == "когда" and tense == "past" and not seen & {"потому что", "когда"}:
-            found = self._when(last, used)
-            if found:
-                return "когда", found
-        return "а", self.clause(tense, used)
-
-    def _same_subject(self, last: Clause, tense: str) -> Clause | None:
-        """ "... и читает книгу": the subject (and the auxiliary) is not said again."""
-        for _ in range(8):
-            found = self.action(tense, last.actor, adverb=False, negative=False)
-            if found and found.cut and found.shape == last.shape:
-                ru, en = found.ru[found.cut[0]:], found.en[found.cut[1]:]
-                if {w for w, n in en if n == "v"} & {w for w, n in last.en if n == "v"}:
-                    continue
-                if tense == "future":  # the second "буду" and its "will" are not said
-                    return None
-                return Clause(ru, en, found.combos, tense, last.actor, "action", (0, 0),
-                              found.shape)
-        return None
-
-    def _pronoun(self, who):
-        from course_utils.datasets.lexicon import people
-
-        if "pronoun" in who.kind:
-            return who
-        person = 4 if who.gender == "p" else 2
-        return next(p for p in people()["pronoun"]
-                    if p.person == person and p.gender == who.gender)
-
-    def _but(self, last: Clause, tense: str) -> Clause | None:
-        """ "..., но ей скучно": what one would not expect."""
-        if last.kind not in ("action", "playing", "learning") or any(
-                word == "не" for word, _ in last.ru):
-            return None
-        who = self._pronoun(last.actor)
-        word = self.one(("скучно", "грустно", "плохо", "холодно", "жарко"))
-        return self.feeling(tense, who, adverb=False, word=word)
-
-    def _because(self, last: Clause, tense: str) -> Clause | None:
-        """ "..., потому что ей холодно": why."""
-        return None
-
-    def _when(self, last: Clause, used) -> Clause | None:
-        """ "..., когда позвонил антон": an event in the middle of something."""
-        return None
+        """A sentence of `count` clauses."""
+        return Sentence(*self.chain(count))
 
 
 @lru_cache(maxsize=1)
@@ -192,6 +122,7 @@ def _combinations() -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys(found))
 
 
+@no_type_check
 class _Parts:
     """Fills the parts so that they share no sentence, in either language."""
 
@@ -202,14 +133,14 @@ class _Parts:
         self.kept: set[str] = set()  # test clauses: not to stand in joined training sentences
 
     def _new(self, sentence: Sentence) -> bool:
-        pair = sentence.pair
-        if pair.source in self.seen or pair.target in self.seen:
+        source, target = sentence.text
+        if source in self.seen or target in self.seen:
             return False
-        self.seen.update((pair.source, pair.target))
+        self.seen.update((source, target))
         return True
 
     def _is_held(self, sentence: Sentence) -> bool:
-        return any(combo in self.held for combo in sentence.combos)
+        return any(combo in self.held for combo in sentence.combos())
 
     def singles(self, known: int, unseen: int) -> tuple[list[Sentence], list[Sentence]]:
         """Sentences of one clause: with known combinations only, and with an unseen one."""
@@ -226,7 +157,7 @@ class _Parts:
         found = []
         while len(found) < size:
             sentence = self.grammar.joined(count)
-            if self._is_held(sentence) or any(part in self.kept for part in sentence.parts):
+            if self._is_held(sentence) or any(part in self.kept for part in sentence.parts()):
                 continue
             if self._new(sentence):
                 found.append(sentence)
@@ -241,41 +172,65 @@ class _Parts:
         return items
 
 
+@no_type_check
+def _common(pools: list[list[Sentence]]) -> list[list[Sentence]]:
+    """Leave out sentences with a word that is rare in all pools together."""
+    words = [[s.words() for s in pool] for pool in pools]
+    counts = Counter(word for pool in words for sentence in pool for word in sentence)
+    return [[s for s, sentence in zip(pool, found, strict=False)
+             if all(counts[word] >= FREQUENT for word in sentence)]
+            for pool, found in zip(pools, words, strict=False)]
+
+
+@no_type_check
+def _split(pool: list, *sizes: int) -> list[list]:
+    """Consecutive slices of these sizes."""
+    ends = [0, *accumulate(sizes)]
+    if ends[-1] > len(pool):
+        raise RuntimeError(f"the grammar drew {len(pool)} sentences, {ends[-1]} are needed: "
+                           f"raise SPARE")
+    return [pool[a:b] for a, b in pairwise(ends)]
+
+
 @lru_cache(maxsize=4)
 def _draw(seed: int) -> dict:
-    parts, train = _Parts(seed), SIZES["train"]
-    single = train * 2 // 3
-    spare = 300  # candidates that a rare word may rule out
-    plain, held = parts.singles(single + 700 + SIZES["test"] + PER_CLAUSES + spare,
-                                SIZES["compositional"] + spare)
-    rest = plain[single + 700:]
-    parts.kept = {s.parts[0] for s in (*rest, *held)}
-    two, three = parts.joined(2, train // 5 + 200), parts.joined(3, train - single - train // 5
-                                                                 + 100)
-    longer = {n: parts.joined(n, PER_CLAUSES + 60) for n in range(2, CLAUSES + 1)}
-    in_train = plain[:single] + two[: train // 5] + three[: train - single - train // 5]
-    counts: dict[str, int] = {}
-    for sentence in in_train:
-        for word in f"{sentence.pair.source} {sentence.pair.target}".split():
-            counts[word] = counts.get(word, 0) + 1
-
-    def known(sentences, size):
-        good = [s.pair for s in sentences if all(
-            counts.get(w, 0) >= ENOUGH for w in f"{s.pair.source} {s.pair.target}".split())]
-        return good[:size]
-
-    validation = parts.shuffled(plain[single:single + 700] + two[train // 5:]
-                                + three[train - single - train // 5:])
-    return {
-        "train": [s.pair for s in parts.shuffled(in_train)],
-        "validation": [s.pair for s in validation],
-        "test": known(rest[PER_CLAUSES + spare // 2:], SIZES["test"]),
-        "compositional": known(held, SIZES["compositional"]),
-        "clauses": {1: known(rest[:PER_CLAUSES + spare // 2], PER_CLAUSES),
-                    **{n: known(found, PER_CLAUSES) for n, found in longer.items()}},
-    }
+    """All parts, Russian to English (without garbage collection: nothing here is in cycles)."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _fill(seed)
+    finally:
+        if collecting:
+            gc.enable()
 
 
+@no_type_check
+def _fill(seed: int) -> dict:
+    parts, sizes = _Parts(seed), SIZES
+    shares, checks = MIXTURE["train"], MIXTURE["validation"]
+    tests = [sizes["test"], PER_CLAUSES, *shares[:1], checks[0]]
+    plain, held = parts.singles(int(sum(tests) * SPARE), int(sizes["compositional"] * SPARE * 1.4))
+    reserve = int((tests[0] + tests[1]) * SPARE)  # its clauses stand in no training sentence
+    parts.kept = {s.parts()[0] for s in (*plain[:reserve], *held)}
+    pools = [parts.joined(n, int((shares[n - 1] + checks[n - 1]) * SPARE)) for n in (2, 3)]
+    longer = [parts.joined(n, int(PER_CLAUSES * SPARE)) for n in range(2, CLAUSES + 1)]
+    unseen, *training = _common([plain[:reserve], plain[reserve:], *pools])
+    sizes_of = zip(shares, checks, strict=True)
+    training = [_split(pool, *both) for pool, both in zip(training, sizes_of, strict=True)]
+    train = parts.shuffled([s for pool, _ in training for s in pool])
+    counts = Counter(word for s in train for word in s.words())
+    unseen, held, *longer = (
+        [s for s in pool if all(counts[w] >= ENOUGH for w in s.words())]
+        for pool in (unseen, held, *longer))
+    test, one = _split(unseen, *tests[:2])
+    found = {"train": train, "test": test, "compositional": _split(held, sizes["compositional"])[0],
+             "validation": parts.shuffled([s for _, pool in training for s in pool])}
+    clauses = [one, *(_split(pool, PER_CLAUSES)[0] for pool in longer)]
+    return {**{name: [s.pair() for s in pool] for name, pool in found.items()},
+            "clauses": {k: [s.pair() for s in pool] for k, pool in enumerate(clauses, 1)}}
+
+
+@no_type_check
 def _swap(pair: TranslationPair) -> TranslationPair:
     return TranslationPair(pair.target, pair.source,
                            tuple(sorted((t, s) for s, t in pair.alignment)))
@@ -314,34 +269,3 @@ def load_phrases(languages: tuple[str, str] = ("ru", "en"), *, seed: int = 0) ->
     lists = {name: [turn(p) for p in drawn[name]] for name in SIZES}
     clauses = {n: [turn(p) for p in found] for n, found in drawn["clauses"].items()}
     return TranslationData(**lists, clauses=clauses, languages=languages, origin=ORIGIN)
-
-
-@lru_cache(maxsize=1)
-def _glosses() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for form, word in gloss_entries():
-        if form != "-":
-            found.setdefault(form, word)
-    return found
-
-
-def gloss(sentence: str) -> list[str]:
-    """A word-by-word English gloss of a Russian sentence, for the axes of attention maps.
-
-    Parameters
-    ----------
-    sentence : str
-        Normalised text.
-
-    Returns
-    -------
-    list of str
-        One gloss for each word; an unknown word stands for itself.
-
-    Examples
-    --------
-    >>> gloss("у меня нет собаки .")
-    ['at', 'me', 'not-have', 'dog', '.']
-    """
-    known = _glosses()
-    return [known.get(word, word) for word in sentence.split()]

@@ -90,9 +90,15 @@ def load_translation(
         files = find_parts(path)
         reader = partial(read_pairs, languages=languages)
         rows = {part: chain.from_iterable(map(reader, files[part])) for part in files}
-        origin = f"{path.name}: {', '.join(f.name for part in files.values() for f in part)}"
-    limits = {"max_pairs": max_pairs, "max_words": max_words}
-    return _assemble(rows, languages=languages, origin=origin, seed=seed, **limits)
+        origin = (
+            f"{path.resolve().name}: {', '.join(f.name for part in files.values() for f in part)}"
+        )
+    if "all" in rows:
+        parts, how = _split(rows["all"], seed, origin)
+    else:
+        parts, how = _kept_apart(rows, seed, origin, max_pairs, max_words)
+    data = TranslationData(**parts, languages=languages, origin=origin + how)
+    return _limited(data, max_pairs, max_words)
 
 
 def references_by_source(pairs: Iterable[TranslationPair]) -> tuple[list[str], list[list[str]]]:
@@ -164,41 +170,42 @@ def _limited(
     return replace(data, **short, clauses=clauses)
 
 
-def _assemble(
+def _split(
+    rows: Iterable[tuple[str, str]], seed: int, origin: str
+) -> tuple[dict[str, list[TranslationPair]], str]:
+    """Make all three parts of one, and say so."""
+    train = list(_clean(rows))
+    tenth = len({pair.source for pair in train}) // 10
+    test, train = _hold_out(train, tenth, seed, origin)
+    validation, train = _hold_out(train, tenth, seed, origin)
+    parts = {"train": train, "validation": validation, "test": test}
+    return parts, ", split at random by source sentence"
+
+
+def _kept_apart(
     rows: dict[str, Iterable[tuple[str, str]]],
-    *,
-    languages: tuple[str, str],
-    origin: str,
     seed: int,
+    origin: str,
     max_pairs: int | None,
     max_words: int | None,
-) -> TranslationData:
-    """Clean the parts, make those that are missing, and keep them apart."""
-    left_out: list[str] = []
-    if "all" in rows:
-        train = list(_clean(rows["all"]))
-        tenth = len({pair.source for pair in train}) // 10
-        test, train = _hold_out(train, tenth, seed, origin)
-        validation, train = _hold_out(train, tenth, seed, origin)
-        origin += ", split at random by source sentence"
+) -> tuple[dict[str, list[TranslationPair]], str]:
+    """Keep the parts that there are free of each other's sources, and say what that took."""
+    how, left_out = "", []
+    test = list(_clean(rows["test"]))
+    held = {pair.source for pair in test}
+    validation = list(_clean(rows.get("validation", ()), held, left_out))
+    held |= {pair.source for pair in validation}
+    train = _clean(rows["train"], held, left_out)
+    if "validation" in rows:
+        train = list(islice(_short(train, max_words), max_pairs))
     else:
-        test = list(_clean(rows["test"]))
-        held = {pair.source for pair in test}
-        validation = list(_clean(rows.get("validation", ()), held, left_out))
-        kept = _clean(rows["train"], held | {pair.source for pair in validation}, left_out)
-        if "validation" in rows:
-            train = list(islice(_short(kept, max_words), max_pairs))
-        else:
-            train = list(kept)
-            twentieth = len({pair.source for pair in train}) // 20
-            validation, train = _hold_out(train, min(twentieth, 1000), seed, origin)
-            origin += ", validation taken out of train at random by source sentence"
-        if left_out:
-            origin += f", without {len(left_out)} pairs whose source is also held out"
-    data = TranslationData(
-        train=train, validation=validation, test=test, languages=languages, origin=origin
-    )
-    return _limited(data, max_pairs, max_words)
+        train = list(train)
+        count = min(len({pair.source for pair in train}) // 20, 1000)
+        validation, train = _hold_out(train, count, seed, origin)
+        how = ", validation taken out of train at random by source sentence"
+    if left_out:
+        how += f", without {len(left_out)} pairs whose source is also held out"
+    return {"train": train, "validation": validation, "test": test}, how
 
 
 def _clean(

@@ -1,0 +1,58 @@
+"""Settings of the test run that every test shares."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _share_cores() -> None:
+    """Give each worker, and the kernels it starts, its share of the cores: more is slower."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    known = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    share = max(1, cores // workers)
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+_share_cores()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the lessons' cells, and skip what needs the real data sets where they are not."""
+    missing = pytest.mark.skip(reason="COURSE_DATA_DIR names no folder with the real data sets")
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.notebook)
+            item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("data") and not os.environ.get("COURSE_DATA_DIR"):
+            item.add_marker(missing)
+
+
+@pytest.fixture(autouse=True)
+def _no_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn in memory. Not for the lessons' kernels: they draw into the notebook."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+
+
+@pytest.fixture
+def data_dir() -> Path:
+    """The folder of the real data sets; use it in tests marked `data`."""
+    return Path(os.environ["COURSE_DATA_DIR"])
+
+
+def load_tool(name: str) -> ModuleType:
+    """A script of tools/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,44 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jaxtyping
+import torch
+from torch import nn
+
+
+@contextmanager
+def as_a_reader() -> Iterator[None]:
+    """Run a block without the run-time check of shapes, which readers do not have.
+
+    The package's own errors have to be clear without it.
+    """
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
+
+
+def shake(model: nn.Module, seed: int = 0, std: float = 0.5) -> nn.Module:
+    """Give every weight, biases too, a random value that is not small: no term hides as zero."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(noise * std)
+    return model
+
+
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of a model's weights."""
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def same_weights(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    """Equal to the last bit."""
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)

@@ -1,0 +1,123 @@
+"""The registry of models that must obey the common laws; a model joins by one line in `MODELS`.
+
+A case knows how its kind of model is fed. Rows are plain lists of ids, so that a law can say "the
+same row, alone, or in a batch, or with junk in its padding" without knowing the model.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import course_utils.models
+from course_utils.batching import pad
+from course_utils.decoding import Hypotheses
+from course_utils.masks import padding_mask
+from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
+from helpers import shake
+
+VOCAB = 11
+Row = tuple[list[int], list[int]]  # source ids, target ids that begin with the begin token
+ROWS: list[Row] = [
+    ([4, 5, 6, 7, 8], [1, 5, 4]),
+    ([9], [1, 10, 3, 3, 6, 7]),
+    ([5, 5, 10], [1]),
+    ([8, 3, 4, 9], [1, 9, 8, 7]),
+]
+
+
+@dataclass(frozen=True)
+class EncoderDecoder:
+    """A model with `encode`, `decode`, `forward(source, source_mask, target_input)`, `generate`."""
+
+    model_class: type[nn.Module]
+    make: Callable[[float], nn.Module]  # dropout -> a small model
+
+    def model(self, seed: int = 0, dropout: float = 0.0) -> nn.Module:
+        """A random model, its terms all of one size, in evaluation mode and double precision."""
+        return shake(self.make(dropout), seed, std=1.0).double().eval()
+
+    def inputs(self, rows: list[Row], *, extra: int = 0, junk: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Source, mask and target input with `extra` more padding; `junk` stands in all padding."""
+        source, lengths = pad([source for source, _ in rows], junk)
+        target, _ = pad([target for _, target in rows], junk)
+        source, target = (nn.functional.pad(ids, (0, extra), value=junk) for ids in (source, target))
+        return source, padding_mask(lengths, source.shape[1]), target
+
+    def unread(self, parameter: str) -> set[int]:
+        """Rows of a parameter that `ROWS` cannot reach: source words that do not occur."""
+        seen = {word for source, _ in ROWS for word in source}
+        return set(range(VOCAB)) - seen if parameter == "source_embedding.weight" else set()
+
+    def run(self, model: nn.Module, rows: list[Row], **padding: int) -> list[tuple[Tensor, ...]]:
+        """For each row the logits, and the attention where there is one, of its real positions."""
+        logits, weights = model(*self.inputs(rows, **padding))
+        found = []
+        for index, (source, target) in enumerate(rows):
+            row = (logits[index, : len(target)],)
+            if weights is not None:
+                assert not weights[index, :, len(source) :].any(), "padding is attended to"
+                row += (weights[index, : len(target), : len(source)],)
+            found.append(row)
+        return found
+
+    def generate(self, model: nn.Module, rows: list[Row], *, extra=0, junk=0, **search) -> Hypotheses:
+        """What the model writes for the sources of rows."""
+        source, mask, _ = self.inputs(rows, extra=extra, junk=junk)
+        return model.generate(source, mask, **search)
+
+    def run_stepwise(self, model: nn.Module, rows: list[Row]) -> list[tuple[Tensor, ...]]:
+        """As `run`, one target word at a time, with the state carried along."""
+        source, mask, target = self.inputs(rows)
+        memory, state = model.encode(source, mask)
+        steps = []
+        for word in target.unbind(dim=1):
+            logits, state, weights = model.decode(word[:, None], state, memory)
+            steps.append((logits,) if weights is None else (logits, weights))
+        parts = [torch.cat(part, dim=1) for part in zip(*steps, strict=True)]
+        widths = [[None, len(source)] for source, _ in rows]
+        return [
+            tuple(p[i, : len(rows[i][1]), :w] for p, w in zip(parts, widths[i], strict=False))
+            for i in range(len(rows))
+        ]
+
+
+def seq2seq(**choices: Any) -> EncoderDecoder:
+    """A case of `Seq2Seq` with these choices."""
+    sizes = {"source_vocab": VOCAB, "target_vocab": VOCAB, "d_embedding": 5, "d_encoder": 3}
+    config = sizes | {"d_hidden": 6} | choices
+    return EncoderDecoder(Seq2Seq, lambda dropout: Seq2Seq(Seq2SeqConfig(**config, dropout=dropout)))
+
+
+MODELS: dict[str, EncoderDecoder] = {
+    "seq2seq bahdanau additive": seq2seq(order="bahdanau", attention="additive"),
+    "seq2seq bahdanau bilinear": seq2seq(order="bahdanau", attention="bilinear"),
+    "seq2seq bahdanau dot": seq2seq(order="bahdanau", attention="dot"),
+    "seq2seq luong additive": seq2seq(order="luong", attention="additive"),
+    "seq2seq luong bilinear": seq2seq(order="luong", attention="bilinear"),
+    "seq2seq luong dot": seq2seq(order="luong", attention="dot"),
+    "seq2seq without attention": seq2seq(order="luong", attention=None),
+}
+
+
+def package_models() -> set[type[nn.Module]]:
+    """Every public module class that a file of `course_utils.models` defines."""
+    found = set()
+    for info in pkgutil.iter_modules(course_utils.models.__path__):
+        module = importlib.import_module(f"course_utils.models.{info.name}")
+        for name, thing in vars(module).items():
+            own = isinstance(thing, type) and thing.__module__ == module.__name__
+            if own and issubclass(thing, nn.Module) and not name.startswith("_"):
+                found.add(thing)
+    return found
+
+
+def unregistered(classes: set[type[nn.Module]]) -> set[str]:
+    """Names of those classes that no case in `MODELS` stands for."""
+    return {c.__name__ for c in classes - {case.model_class for case in MODELS.values()}}

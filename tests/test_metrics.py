@@ -1,0 +1,112 @@
+"""Metrics against sacreBLEU and against numbers worked by hand."""
+
+import random
+
+import pytest
+import sacrebleu
+
+from course_utils.metrics import alignment_error_rate, bleu, exact_match
+
+
+def some_sentences(seed, count=20):
+    """Hypotheses and 1 to 3 references each, made by changing words."""
+    rng = random.Random(seed)
+    words = "the a cat dog sat ran on under mat house . , !".split()
+    hypotheses, references = [], []
+    for _ in range(count):
+        base = rng.choices(words, k=rng.randrange(5, 12))
+        changed = [
+            " ".join(rng.choice(words) if rng.random() < 0.2 else word for word in base)
+            for _ in range(rng.randrange(1, 4))
+        ]
+        hypotheses.append(" ".join(base))
+        references.append(changed)
+    return hypotheses, references
+
+
+@pytest.mark.parametrize("tokenize", ["none", "13a", "char"])
+def test_bleu_with_one_reference_equals_sacrebleu(tokenize):
+    hypotheses, references = some_sentences(seed=0)
+    single = [several[0] for several in references]
+    wanted = sacrebleu.corpus_bleu(hypotheses, [single], tokenize=tokenize, force=True).score
+    assert bleu(hypotheses, single, tokenize) == wanted
+    assert 10 < wanted < 90
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bleu_with_references_of_different_numbers_equals_sacrebleu(seed):
+    """A reference that is repeated changes no count: so every row is filled up to three."""
+    hypotheses, references = some_sentences(seed)
+    assert {len(several) for several in references} == {1, 2, 3}
+    filled = [(several * 3)[: max(3, len(several))] for several in references]
+    streams = [list(stream) for stream in zip(*filled, strict=True)]
+    wanted = sacrebleu.corpus_bleu(hypotheses, streams, tokenize="none", force=True).score
+    assert bleu(hypotheses, references) == pytest.approx(wanted, abs=1e-9)
+    assert wanted != bleu(hypotheses, [several[0] for several in references])
+
+
+def test_bleu_hand_worked():
+    # n-grams found: 4/5, 3/4, 2/3, 1/2; equal lengths, so no brevity penalty
+    # BLEU = (4/5 * 3/4 * 2/3 * 1/2) ** (1/4) = 0.2 ** 0.25 = 0.6687
+    assert bleu(["a b c d x"], ["a b c d e"]) == pytest.approx(66.874, abs=1e-3)
+
+
+def test_bleu_of_perfect_and_of_foreign_translations():
+    hypotheses, references = some_sentences(seed=1)
+    assert bleu(hypotheses, [[*several, own] for several, own in zip(references, hypotheses, strict=True)]) == (
+        pytest.approx(100.0)
+    )
+    assert bleu(["x y z w v", ""], ["a b c d e", "a b"]) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_exact_match_counts_hits_of_any_reference():
+    assert exact_match(["a b", "c"], ["a b", "d"]) == 0.5
+    assert exact_match(["a b", "c", "d"], [["x", "a b"], ["c"], ["e", "f", "d e"]]) == 2 / 3
+    assert exact_match(["a"], ["a b"]) == 0.0  # a part of the reference is no hit
+
+
+@pytest.mark.parametrize("metric", [bleu, exact_match])
+@pytest.mark.parametrize(
+    ("hypotheses", "references", "message"),
+    [
+        (["a"], ["a", "b"], "1 hypotheses and 2 references"),
+        ([], [], "nothing to score"),
+        (["a", "b"], [["a"], []], "hypothesis 1 has no reference"),
+    ],
+)
+def test_metrics_wrong_lists_are_an_error(metric, hypotheses, references, message):
+    with pytest.raises(ValueError, match=message):
+        metric(hypotheses, references)
+
+
+@pytest.mark.parametrize("metric", [bleu, exact_match])
+def test_metrics_one_string_instead_of_a_list_is_an_error(metric):
+    with pytest.raises(TypeError, match="got one string"):
+        metric("a cat", "a cat")
+
+
+def test_alignment_error_rate_hand_worked():
+    predicted = [{(0, 0), (1, 1), (2, 1)}, [(0, 1)]]
+    gold = [{(0, 0), (1, 1), (2, 2)}, [(0, 0), (1, 1)]]
+    # |A and G| = 2 + 0, |A| = 3 + 1, |G| = 3 + 2: 1 - 2 * 2 / (4 + 5) = 5/9
+    assert alignment_error_rate(predicted, gold) == pytest.approx(5 / 9)
+
+
+def test_alignment_error_rate_is_over_the_corpus_not_the_mean_of_sentences():
+    predicted = [[(0, 0)], [(k, k) for k in range(9)]]
+    gold = [[(0, 1)], [(k, k) for k in range(9)]]
+    assert alignment_error_rate(predicted, gold) == pytest.approx(1 - 18 / 20)
+
+
+def test_alignment_error_rate_ends_and_repeats():
+    assert alignment_error_rate([[(0, 0), (0, 0)]], [[(0, 0)]]) == 0.0
+    assert alignment_error_rate([[(0, 0)]], [[(0, 1)]]) == 1.0
+    assert alignment_error_rate([[]], [[(0, 1)]]) == 1.0
+    assert alignment_error_rate([iter([(0, 0)])], [iter([(0, 0)])]) == 0.0
+
+
+def test_alignment_error_rate_wrong_lists_are_an_error():
+    with pytest.raises(ValueError, match="links of 1 sentences and gold of 2"):
+        alignment_error_rate([[(0, 0)]], [[(0, 0)], []])
+    with pytest.raises(ValueError, match="no link"):
+        alignment_error_rate([[]], [[]])
