@@ -22,18 +22,19 @@ def source_of(thing: Callable | type) -> str:
     import textwrap
 
     text = textwrap.dedent(inspect.getsource(thing))
-    lines = text.splitlines()
+    lines: list[str | None] = [*text.splitlines()]
+    documented = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            first = node.body[0]
-            for number in range(first.lineno - 1, first.end_lineno):
-                lines[number] = None
-    # A class whose docstring went begins with an empty line: leave it out too.
-    kept: list[str] = []
-    for line in lines:
-        if line is not None and not (line == "" and kept and kept[-1].rstrip().endswith(":")):
-            kept.append(line)
-    return "\n".join(kept).rstrip()
+        if not isinstance(node, documented) or ast.get_docstring(node) is None:
+            continue
+        start, end = node.body[0].lineno - 1, node.body[0].end_lineno
+        alone = len(node.body) == 1
+        while not alone and not lines[end]:  # a class begins with an empty line: leave it out too
+            end += 1
+        lines[start:end] = [None] * (end - start)
+        if alone:  # something has to stay for Python to read it
+            lines[start] = " " * node.body[0].col_offset + "..."
+    return "\n".join(line for line in lines if line is not None).rstrip()
 
 
 def show_source(*things: Callable | type) -> None:
@@ -70,8 +71,10 @@ def table(rows: Sequence[dict[str, Any]], *, digits: int = 3, caption: str = "")
     if not rows:
         raise ValueError("a table needs at least one row")
     names = list(rows[0])
-    if odd := next((row for row in rows if list(row) != names), None):
-        raise ValueError(f"all rows need the columns {names}, got {list(odd)}")
+    if not names:
+        raise ValueError("a table needs at least one column")
+    if odd := [list(row) for row in rows if list(row) != names]:
+        raise ValueError(f"all rows need the columns {names}, got {odd[0]}")
     cells = [[_cell(row[name], digits) for name in names] for row in rows]
     numeric = [all(isinstance(row[name], int | float) for row in rows) for name in names]
     return Table(names, cells, numeric, caption)

@@ -98,7 +98,7 @@ class Translator:
         for first in range(0, len(order), self.batch_size):
             rows = order[first : first + self.batch_size]
             batch = self.batch([_Source(sentences[row]) for row in rows])
-            length = max_length or 2 * batch.source.shape[1] + 10
+            length = 2 * batch.source.shape[1] + 10 if max_length is None else max_length
             best = self.model.generate(
                 batch.source,
                 batch.source_mask,
@@ -136,7 +136,15 @@ class Translator:
 
     @torch.no_grad()
     def loss(self, pairs: Sequence[Pair]) -> float:
-        """Mean cross-entropy of the right next word under teacher forcing, nats per token."""
+        """Mean cross-entropy of the right next word under teacher forcing, nats per token.
+
+        Raises
+        ------
+        ValueError
+            When there are no pairs.
+        """
+        if not pairs:
+            raise ValueError("there are no pairs to take the loss of")
         self.model.eval()
         total, count = 0.0, 0
         for first in range(0, len(pairs), self.batch_size):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from helpers import shake
 from torch import Tensor, nn
 
 import course_utils.models
@@ -20,7 +21,6 @@ from course_utils.batching import pad
 from course_utils.decoding import Hypotheses
 from course_utils.masks import padding_mask
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
-from helpers import shake
 
 VOCAB = 11
 Row = tuple[list[int], list[int]]  # source ids, target ids that begin with the begin token
@@ -43,11 +43,15 @@ class EncoderDecoder:
         """A random model, its terms all of one size, in evaluation mode and double precision."""
         return shake(self.make(dropout), seed, std=1.0).double().eval()
 
-    def inputs(self, rows: list[Row], *, extra: int = 0, junk: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    def inputs(
+        self, rows: list[Row], *, extra: int = 0, junk: int = 0
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Source, mask and target input with `extra` more padding; `junk` stands in all padding."""
         source, lengths = pad([source for source, _ in rows], junk)
         target, _ = pad([target for _, target in rows], junk)
-        source, target = (nn.functional.pad(ids, (0, extra), value=junk) for ids in (source, target))
+        source, target = (
+            nn.functional.pad(ids, (0, extra), value=junk) for ids in (source, target)
+        )
         return source, padding_mask(lengths, source.shape[1]), target
 
     def unread(self, parameter: str) -> set[int]:
@@ -67,7 +71,9 @@ class EncoderDecoder:
             found.append(row)
         return found
 
-    def generate(self, model: nn.Module, rows: list[Row], *, extra=0, junk=0, **search) -> Hypotheses:
+    def generate(
+        self, model: nn.Module, rows: list[Row], *, extra=0, junk=0, **search
+    ) -> Hypotheses:
         """What the model writes for the sources of rows."""
         source, mask, _ = self.inputs(rows, extra=extra, junk=junk)
         return model.generate(source, mask, **search)
@@ -92,7 +98,9 @@ def seq2seq(**choices: Any) -> EncoderDecoder:
     """A case of `Seq2Seq` with these choices."""
     sizes = {"source_vocab": VOCAB, "target_vocab": VOCAB, "d_embedding": 5, "d_encoder": 3}
     config = sizes | {"d_hidden": 6} | choices
-    return EncoderDecoder(Seq2Seq, lambda dropout: Seq2Seq(Seq2SeqConfig(**config, dropout=dropout)))
+    return EncoderDecoder(
+        Seq2Seq, lambda dropout: Seq2Seq(Seq2SeqConfig(**config, dropout=dropout))
+    )
 
 
 MODELS: dict[str, EncoderDecoder] = {

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from helpers import as_a_reader, shake
 from torch import nn
 
 from course_utils.attention import (
@@ -15,7 +16,6 @@ from course_utils.attention import (
     masked_softmax,
 )
 from course_utils.masks import causal_mask, padding_mask
-from helpers import as_a_reader, shake
 
 B, TQ, TK, DQ, DK, A = 3, 4, 5, 2, 6, 7
 
@@ -72,7 +72,11 @@ def test_dot_score_equals_a_loop():
 
 
 def test_bilinear_score_equals_a_loop():
-    score, query, key = shake(BilinearScore(DQ, DK).double()), draw(B, TQ, DQ), draw(B, TK, DK, seed=1)
+    score, query, key = (
+        shake(BilinearScore(DQ, DK).double()),
+        draw(B, TQ, DQ),
+        draw(B, TK, DK, seed=1),
+    )
     wanted = scores_by_loop(lambda q, k: q @ score.weight.weight @ k, query, key)
     torch.testing.assert_close(score(query, key), wanted)
 
@@ -84,13 +88,17 @@ def test_additive_score_equals_a_loop_in_both_forms():
     w, u, v, bias = score.score.weight[0], score.query.weight, score.key.weight, score.key.bias
     joined = torch.cat([u, v], dim=1)
     summed = scores_by_loop(lambda q, k: w @ torch.tanh(u @ q + v @ k + bias), query, key)
-    concat = scores_by_loop(lambda q, k: w @ torch.tanh(joined @ torch.cat([q, k]) + bias), query, key)
+    concat = scores_by_loop(
+        lambda q, k: w @ torch.tanh(joined @ torch.cat([q, k]) + bias), query, key
+    )
     torch.testing.assert_close(summed, concat)
     torch.testing.assert_close(score(query, key), summed)
 
 
 @pytest.mark.parametrize(
-    "score", [DotScore(), BilinearScore(DK, DK), AdditiveScore(DK, DK, A)], ids=lambda s: type(s).__name__
+    "score",
+    [DotScore(), BilinearScore(DK, DK), AdditiveScore(DK, DK, A)],
+    ids=lambda s: type(s).__name__,
 )
 def test_score_with_projected_keys_equals_the_score(score):
     score = shake(score.double())
@@ -201,7 +209,8 @@ def test_attend_weights_are_not_negative_and_sum_to_one_over_keys():
 
 
 @pytest.mark.parametrize(
-    "mask", [torch.tensor(True), causal_mask(TK)[:TQ], padding_mask(torch.tensor([1, 2, TK]))[:, None]]
+    "mask",
+    [torch.tensor(True), causal_mask(TK)[:TQ], padding_mask(torch.tensor([1, 2, TK]))[:, None]],
 )
 def test_attend_mask_is_broadcast(mask):
     scores, values = draw(B, TQ, TK), draw(B, TK, 3, seed=1)
@@ -212,14 +221,16 @@ def test_attend_mask_is_broadcast(mask):
 def test_attend_equals_torch_scaled_dot_product_attention():
     query, key, values = draw(B, TQ, DK), draw(B, TK, DK, seed=1), draw(B, TK, 3, seed=2)
     mask = padding_mask(torch.tensor([5, 2, 3]))[:, None]
-    wanted = nn.functional.scaled_dot_product_attention(query, key, values, attn_mask=mask, scale=1.0)
+    wanted = nn.functional.scaled_dot_product_attention(
+        query, key, values, attn_mask=mask, scale=1.0
+    )
     torch.testing.assert_close(attend(dot_score(query, key), values, mask)[0], wanted)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.long, torch.uint8])
 def test_attend_mask_that_is_not_boolean_is_an_error(dtype):
     mask = torch.ones(B, TQ, TK, dtype=dtype)
-    with as_a_reader(), pytest.raises(TypeError, match="boolean.*True = may attend"):
+    with as_a_reader(), pytest.raises(TypeError, match=r"boolean.*True = may attend"):
         attend(torch.zeros(B, TQ, TK), torch.zeros(B, TK, 2), mask)
 
 

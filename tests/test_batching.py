@@ -55,7 +55,9 @@ def test_pair_batch_counts_every_word_and_one_end_token():
     pairs = some_pairs()
     batch = pair_batch(pairs, **SPECIAL)
     assert batch.output_mask.sum(dim=1).tolist() == [len(target) + 1 for _, target in pairs]
-    said = [row[mask].tolist() for row, mask in zip(batch.target_output, batch.output_mask, strict=True)]
+    said = [
+        row[mask].tolist() for row, mask in zip(batch.target_output, batch.output_mask, strict=True)
+    ]
     assert said == [[*target, EOS] for _, target in pairs]
 
 

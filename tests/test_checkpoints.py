@@ -6,6 +6,7 @@ import os
 import pytest
 import safetensors.torch
 import torch
+from helpers import same_weights, shake, weights_of
 from torch import nn
 
 from course_utils.checkpoints import (
@@ -16,7 +17,6 @@ from course_utils.checkpoints import (
     save_weights,
     set_random_state,
 )
-from helpers import same_weights, shake, weights_of
 
 
 def same(left, right):
@@ -104,7 +104,7 @@ def test_load_weights_of_a_state_that_is_no_weights_is_an_error(tmp_path, state)
 
 
 def test_load_state_of_a_missing_file_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no saved state at .*nothing"):
+    with pytest.raises(FileNotFoundError, match=r"no saved state at .*nothing"):
         load_state(tmp_path / "nothing")
 
 
@@ -114,7 +114,7 @@ def test_load_state_of_a_file_cut_anywhere_is_an_error(tmp_path):
     whole = path.read_bytes()
     for length in (0, 1, 7, 8, 50, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="not a whole saved state.*delete it"):
+        with pytest.raises(ValueError, match=r"not a whole saved state.*delete it"):
             load_state(path)
 
 

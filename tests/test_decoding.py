@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from helpers import as_a_reader
 
 from course_utils.decoding import beam_search, greedy, select_rows
-from helpers import as_a_reader
 
 EOS, START = 0, 1
 DEPTH = 5  # longest sequence of the tests
@@ -31,7 +31,10 @@ class Table:
         return torch.full((self.sentences,), START % self.vocab)
 
     def state(self):
-        return {"sentence": torch.arange(self.sentences), "code": (torch.zeros(self.sentences).long(),)}
+        return {
+            "sentence": torch.arange(self.sentences),
+            "code": (torch.zeros(self.sentences).long(),),
+        }
 
     def step(self, tokens, state):
         code = state["code"][0] * (self.vocab + 1) + tokens + 1

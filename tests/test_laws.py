@@ -8,12 +8,12 @@ import typing
 
 import pytest
 import torch
+from helpers import as_a_reader
 from laws import MODELS, ROWS, VOCAB, package_models, seq2seq, unregistered
 from torch import nn
 
 from course_utils.checkpoints import load_weights, save_weights
 from course_utils.models.seq2seq import Seq2SeqConfig
-from helpers import as_a_reader
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-11}
 LONGEST = 7
@@ -151,7 +151,11 @@ def test_generated_score_equals_teacher_forcing_on_what_was_generated(case, beam
 def test_evaluation_mode_is_deterministic_and_training_mode_is_not(case):
     model = case.model(dropout=0.5)
     first, second = case.run(model, ROWS), case.run(model, ROWS)
-    assert all(torch.equal(a, b) for x, y in zip(first, second, strict=True) for a, b in zip(x, y, strict=True))
+    assert all(
+        torch.equal(a, b)
+        for x, y in zip(first, second, strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
     model.train()
     assert not torch.equal(case.run(model, ROWS)[0][0], case.run(model, ROWS)[0][0])
 
@@ -164,7 +168,11 @@ def test_weights_survive_save_and_load(case, tmp_path):
     save_weights(tmp_path / "weights.safetensors", model)
     load_weights(tmp_path / "weights.safetensors", other)
     found = case.run(other, ROWS)
-    assert all(torch.equal(a, b) for x, y in zip(found, wanted, strict=True) for a, b in zip(x, y, strict=True))
+    assert all(
+        torch.equal(a, b)
+        for x, y in zip(found, wanted, strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
 
 
 @every_model

@@ -11,7 +11,7 @@ from course_utils.metrics import alignment_error_rate, bleu, exact_match
 def some_sentences(seed, count=20):
     """Hypotheses and 1 to 3 references each, made by changing words."""
     rng = random.Random(seed)
-    words = "the a cat dog sat ran on under mat house . , !".split()
+    words = ["the", "a", "cat", "dog", "sat", "ran", "on", "under", "mat", "house", ".", ",", "!"]
     hypotheses, references = [], []
     for _ in range(count):
         base = rng.choices(words, k=rng.randrange(5, 12))
@@ -53,9 +53,9 @@ def test_bleu_hand_worked():
 
 def test_bleu_of_perfect_and_of_foreign_translations():
     hypotheses, references = some_sentences(seed=1)
-    assert bleu(hypotheses, [[*several, own] for several, own in zip(references, hypotheses, strict=True)]) == (
-        pytest.approx(100.0)
-    )
+    assert bleu(
+        hypotheses, [[*several, own] for several, own in zip(references, hypotheses, strict=True)]
+    ) == (pytest.approx(100.0))
     assert bleu(["x y z w v", ""], ["a b c d e", "a b"]) == pytest.approx(0.0, abs=1e-9)
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from helpers import shake
 from torch import nn
 
 from course_utils.attention import AdditiveScore, BilinearScore, DotScore
 from course_utils.masks import padding_mask
 from course_utils.recurrent import Memory, ParallelDecoder, RecurrentEncoder, StepwiseDecoder
-from helpers import shake
 
 B, S, T, E, D, M, R = 3, 5, 4, 3, 6, 6, 2
 LENGTHS = [5, 1, 3]

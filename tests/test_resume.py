@@ -4,13 +4,22 @@ import os
 
 import pytest
 import torch
-from test_training import EPOCH, Net, data, plain_batches, scripted, some_pairs, squared, tiny_translator
+from helpers import as_a_reader, same_weights, weights_of
+from test_training import (
+    EPOCH,
+    Net,
+    data,
+    plain_batches,
+    scripted,
+    some_pairs,
+    squared,
+    tiny_translator,
+)
 from torch.utils.data import DataLoader, Dataset
 
 from course_utils.batching import LengthBatches
 from course_utils.checkpoints import load_state, save_state
 from course_utils.training import fit, translation_loss
-from helpers import as_a_reader, same_weights, weights_of
 
 
 class Stop(Exception):
@@ -163,7 +172,9 @@ def test_training_that_stopped_early_is_not_trained_again(tmp_path):
 
 
 def test_checkpointing_changes_nothing(tmp_path):
-    assert same_weights(run("sentences by length", tmp_path / "s")[0], run("sentences by length")[0])
+    assert same_weights(
+        run("sentences by length", tmp_path / "s")[0], run("sentences by length")[0]
+    )
 
 
 def test_checkpoint_leaves_no_other_file(tmp_path):
@@ -181,8 +192,10 @@ def test_checkpoint_of_another_model_is_an_error_and_changes_nothing(tmp_path):
     run("list", tmp_path / "state")
     model = torch.nn.Sequential(torch.nn.Linear(3, 1))
     before = weights_of(model)
-    with pytest.raises(ValueError, match="another training.*delete it to start anew"):
-        fit(model, plain_batches(), squared, steps=13, checkpoint=tmp_path / "state", progress=False)
+    with pytest.raises(ValueError, match=r"another training.*delete it to start anew"):
+        fit(
+            model, plain_batches(), squared, steps=13, checkpoint=tmp_path / "state", progress=False
+        )
     assert same_weights(weights_of(model), before)
 
 

@@ -5,12 +5,12 @@ import random
 
 import pytest
 import torch
+from helpers import as_a_reader
 from torch import nn
 
 from course_utils.batching import LengthBatches, pair_batch
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
 from course_utils.training import fit, translation_loss
-from helpers import as_a_reader
 
 SIZES = {"source_vocab": 9, "target_vocab": 9, "d_embedding": 6, "d_encoder": 4, "d_hidden": 8}
 BOS, EOS = 1, 2
@@ -19,7 +19,7 @@ BOS, EOS = 1, 2
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"attention": "cosine"}, 'attention is "additive", .* got \'cosine\''),
+        ({"attention": "cosine"}, "attention is \"additive\", .* got 'cosine'"),
         ({"order": "vaswani"}, 'order is "bahdanau" or "luong", got \'vaswani\''),
         ({"attention": None}, 'use order="luong"'),
         ({"attention": "dot", "d_hidden": 7}, r"d_hidden == 2 \* d_encoder, got 7"),

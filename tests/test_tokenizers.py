@@ -166,7 +166,7 @@ def test_save_and_load_give_the_same_tokenizer(kind, tmp_path):
 def test_load_of_a_wrong_file_is_a_clear_error(content, tmp_path):
     path = tmp_path / "vocabulary.json"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="WordTokenizer|twice"):
+    with pytest.raises(ValueError, match=r"WordTokenizer|twice"):
         WordTokenizer.load(path)
 
 

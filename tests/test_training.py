@@ -1,6 +1,7 @@
 """The training loop: losses, schedules, seeds, evaluation, interrupts, bad arguments."""
 
 import contextlib
+import itertools
 import math
 import random
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from typing import NamedTuple
 import numpy
 import pytest
 import torch
+from helpers import as_a_reader, same_weights, shake, weights_of
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -21,7 +23,6 @@ from course_utils.training import (
     schedule_factor,
     translation_loss,
 )
-from helpers import as_a_reader, same_weights, shake, weights_of
 
 EPOCH = 5  # batches of an epoch
 
@@ -132,7 +133,9 @@ def test_translation_loss_is_the_mean_over_the_real_words_of_all_rows():
     (batch,) = LengthBatches(some_pairs(), 26)
     total, count = 0.0, 0
     for source, target in some_pairs():
-        logits, _ = model(torch.tensor([source]), torch.ones(1, len(source)).bool(), torch.tensor([[1, *target]]))
+        logits, _ = model(
+            torch.tensor([source]), torch.ones(1, len(source)).bool(), torch.tensor([[1, *target]])
+        )
         for place, word in enumerate([*target, 2]):  # the word after place, then the end
             total -= logits[0, place].log_softmax(-1)[word].item()
             count += 1
@@ -157,7 +160,7 @@ def test_schedule_rises_to_one_at_the_end_of_the_warm_up_and_never_rises_again(n
     factors = [schedule_factor(name, step, 50, 10) for step in range(51)]
     assert factors[:10] == pytest.approx([(k + 1) / 10 for k in range(10)])
     assert max(factors) == 1.0
-    assert all(b <= a for a, b in zip(factors[9:], factors[10:], strict=False))
+    assert all(b <= a for a, b in itertools.pairwise(factors[9:]))
     assert all(0.0 <= factor <= 1.0 for factor in factors)
 
 
@@ -176,7 +179,10 @@ def test_schedule_after_the_warm_up_hand_worked(name, wanted):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_schedule_unknown_name_is_an_error_at_once(step):
-    with as_a_reader(), pytest.raises(ValueError, match='"cosine" or "inverse_sqrt", got \'cosin\''):
+    with (
+        as_a_reader(),
+        pytest.raises(ValueError, match='"cosine" or "inverse_sqrt", got \'cosin\''),
+    ):
         schedule_factor("cosin", step, 50, 10)
 
 
@@ -201,7 +207,7 @@ def test_parameter_groups_scale_by_name_and_freeze():
 
 def test_parameter_groups_wrong_name_is_an_error_and_freezes_nothing():
     model = Net()
-    with pytest.raises(ValueError, match="contains 'frist'; names are .*first"):
+    with pytest.raises(ValueError, match=r"contains 'frist'; names are .*first"):
         parameter_groups(model, 0.1, {"last": 0.0, "frist": 2.0})
     assert all(parameter.requires_grad for parameter in model.parameters())
 
@@ -229,8 +235,12 @@ def test_fit_leaves_what_was_frozen_before_alone():
 
 def test_fit_equals_a_loop_by_hand():
     model, by_hand = Net(dropout=0.0), Net(dropout=0.0)
-    _, history = train(model, steps=8, schedule="cosine", warmup_steps=2, weight_decay=0.1, clip_norm=0.5)
-    optimizer = torch.optim.AdamW(by_hand.parameters(), lr=0.01, betas=(0.9, 0.98), weight_decay=0.1)
+    _, history = train(
+        model, steps=8, schedule="cosine", warmup_steps=2, weight_decay=0.1, clip_norm=0.5
+    )
+    optimizer = torch.optim.AdamW(
+        by_hand.parameters(), lr=0.01, betas=(0.9, 0.98), weight_decay=0.1
+    )
     losses = []
     for step in range(8):
         loss = squared(by_hand, plain_batches()[step % EPOCH])
@@ -305,7 +315,10 @@ def test_fit_clips_the_gradient():
         model = Net()
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
         train(model, loss=far, steps=1, schedule="constant", optimizer=optimizer, **options)
-        return sum((p - q).square().sum() for p, q in zip(model.parameters(), Net().parameters(), strict=True))
+        return sum(
+            (p - q).square().sum()
+            for p, q in zip(model.parameters(), Net().parameters(), strict=True)
+        )
 
     assert moved(clip_norm=0.25).sqrt().item() == pytest.approx(0.25, rel=1e-3)
     assert moved(clip_norm=None).sqrt().item() > 1e3
@@ -325,7 +338,9 @@ class Named(NamedTuple):
     y: torch.Tensor
 
 
-@pytest.mark.parametrize("kind", [tuple, list, Named._make, lambda part: dict(zip("xy", part, strict=True))])
+@pytest.mark.parametrize(
+    "kind", [tuple, list, Named._make, lambda part: dict(zip("xy", part, strict=True))]
+)
 def test_fit_takes_batches_of_any_nesting(kind):
     def loss(model, batch):
         return squared(model, batch.values() if isinstance(batch, dict) else batch)
@@ -429,7 +444,9 @@ def test_history_plots_itself():
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    history = History(losses=[3.0, 2.0, 1.5], evaluations=[{"step": 2, "loss": 2.5, "seconds": 1.0}])
+    history = History(
+        losses=[3.0, 2.0, 1.5], evaluations=[{"step": 2, "loss": 2.5, "seconds": 1.0}]
+    )
     ax = history.plot(label="tiny")
     assert len(ax.lines) >= 2 and ax.get_xlabel() and ax.get_ylabel()
     plt.close(ax.figure)

@@ -5,16 +5,6 @@ from __future__ import annotations
 from typing import no_type_check
 
 from course_utils.datasets.grammar_base import (
-    DETERMINERS,
-    DUTIES,
-    INFINITIVES,
-    LEARN,
-    OBJECT_FIRST,
-    PLAY,
-    TENSES,
-    UNWANTED,
-    VERBS,
-    WANT,
     Clause,
     Patterns,
     clash,
@@ -25,6 +15,17 @@ from course_utils.datasets.grammar_base import (
     place_en,
     place_ru,
     places_with,
+)
+from course_utils.datasets.grammar_words import (
+    DETERMINERS,
+    DUTIES,
+    INFINITIVES,
+    LEARN,
+    PLAY,
+    TENSES,
+    UNWANTED,
+    VERBS,
+    WANT,
 )
 from course_utils.datasets.lexicon import (
     english_verb,
@@ -237,20 +238,6 @@ class Actions(Patterns):
         ru, en = noun_phrase(noun, "acc", adjective=adjective, article="a" if adjective else "the")
         return (whom.ru("dat", "i") + ru, whom.en("i", who, use="object") + en,
                 combos_of(verb, noun, adjective))
-
-    def object_first(self, tense=None, who=None, *, adverb=True) -> Clause | None:
-        """ "эту книгу написала моя сестра": object, verb, subject."""
-        verb = self.one(OBJECT_FIRST)
-        noun = self.one(nouns_with(verb.tags))
-        who = self.person("name 40 family 20 kin 40")
-        adjective = self._adjective(noun, 0.35)
-        if "pet" in who.kind or noun_is(noun, "mass"):
-            return None
-        ru, en = noun_phrase(noun, "acc", adjective=adjective, owner=DETERMINERS["this"])
-        _, main = english_verb(verb, who, "past")
-        return Clause(ru + russian_verb(verb, who, "past") + who.ru("nom", "s"),
-                      who.en("s") + main + en, combos_of(verb, noun, adjective), "past", who,
-                      "object_first")
 
     def wanting(self, tense=None, who=None, *, adverb=True) -> Clause | None:
         """ "маша хочет купить машину", "я должен позвонить маме"."""

@@ -5,15 +5,7 @@ from __future__ import annotations
 from typing import no_type_check
 
 from course_utils.datasets.grammar_base import (
-    DETERMINERS,
-    FAVORITE,
     FORM,
-    HAVE,
-    LIE,
-    PLAIN,
-    STAND,
-    TENSES,
-    VERBS,
     Clause,
     bad_owner,
     be,
@@ -29,6 +21,17 @@ from course_utils.datasets.grammar_base import (
     was,
 )
 from course_utils.datasets.grammar_states import States
+from course_utils.datasets.grammar_words import (
+    DETERMINERS,
+    FAVORITE,
+    HAVE,
+    LIE,
+    OBJECT_FIRST,
+    PLAIN,
+    STAND,
+    TENSES,
+    VERBS,
+)
 from course_utils.datasets.lexicon import (
     BE,
     DOES,
@@ -226,3 +229,17 @@ class Scenes(States):
         ru = who.ru("nom", "s") + russian_verb(verb, who, tense) + ru_rest
         return Clause(ru, aux + who.en("s") + main + en_rest, combos, tense, who, "question",
                       mark="?")
+
+    def object_first(self, tense=None, who=None, *, adverb=True) -> Clause | None:
+        """ "эту книгу написала моя сестра": object, verb, subject."""
+        verb = self.one(OBJECT_FIRST)
+        noun = self.one(nouns_with(verb.tags))
+        who = self.person("name 40 family 20 kin 40")
+        adjective = self._adjective(noun, 0.35)
+        if "pet" in who.kind or noun_is(noun, "mass"):
+            return None
+        ru, en = noun_phrase(noun, "acc", adjective=adjective, owner=DETERMINERS["this"])
+        _, main = english_verb(verb, who, "past")
+        return Clause(ru + russian_verb(verb, who, "past") + who.ru("nom", "s"),
+                      who.en("s") + main + en, combos_of(verb, noun, adjective), "past", who,
+                      "object_first")

@@ -6,14 +6,7 @@ from typing import no_type_check
 
 from course_utils.datasets.grammar_actions import Actions
 from course_utils.datasets.grammar_base import (
-    DETERMINERS,
-    FEEL,
     FORM,
-    HAVE,
-    LIKE,
-    NEED,
-    NUMBERS,
-    TENSES,
     Clause,
     bad_owner,
     be,
@@ -29,6 +22,7 @@ from course_utils.datasets.grammar_base import (
     was,
     words_of,
 )
+from course_utils.datasets.grammar_words import DETERMINERS, FEEL, HAVE, LIKE, NEED, NUMBERS, TENSES
 from course_utils.datasets.lexicon import (
     WILL,
     Person,

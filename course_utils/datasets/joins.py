@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import no_type_check
 
-from course_utils.datasets.grammar_base import VERBS, Clause
+from course_utils.datasets.grammar_base import Clause
 from course_utils.datasets.grammar_scenes import Scenes
+from course_utils.datasets.grammar_words import VERBS
 from course_utils.datasets.lexicon import Person, Token, people, russian_verb, table
 
 COMMA = (",", ",")

@@ -213,7 +213,7 @@ def _fill(seed: int) -> dict:
     reserve = int((tests[0] + tests[1]) * SPARE)  # its clauses stand in no training sentence
     parts.kept = {s.parts()[0] for s in (*plain[:reserve], *held)}
     pools = [parts.joined(n, int((shares[n - 1] + checks[n - 1]) * SPARE)) for n in (2, 3)]
-    longer = [parts.joined(n, int(PER_CLAUSES * SPARE)) for n in range(2, CLAUSES + 1)]
+    longer = [parts.joined(n, int(PER_CLAUSES * SPARE * 1.2)) for n in range(2, CLAUSES + 1)]
     unseen, *training = _common([plain[:reserve], plain[reserve:], *pools])
     sizes_of = zip(shares, checks, strict=True)
     training = [_split(pool, *both) for pool, both in zip(training, sizes_of, strict=True)]

@@ -50,7 +50,9 @@ def _read(result: Any, inputs: Inputs) -> Outputs:
         raise Hint(f"your ids {ids} still hold eos ({eos}): where do you take it off?")
     if len(ids) > max_length:
         raise Hint(f"your ids {ids} are longer than max_length = {max_length}: what stops them?")
-    return torch.tensor(ids, dtype=torch.float64), torch.tensor(score, dtype=torch.float64)
+    # As tensors both can be compared like any other output.
+    as_tensor = partial(torch.tensor, dtype=torch.float64, device="cpu")
+    return as_tensor(ids), as_tensor(score)
 
 
 def _audit(inputs: Inputs) -> str | None:
