@@ -168,6 +168,8 @@ def curves(
     if log:
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
+    elif all(float(x).is_integer() for xs, _ in lines.values() for x in xs):
+        ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
     ax.set_title(title)
@@ -270,7 +272,7 @@ def tree(
         for path in {p[:length] for p in probabilities if len(p) >= length} - set(place):
             below = [place[p] for p in place if len(p) == length + 1 and p[:length] == path]
             place[path] = sum(below) / len(below)
-    ax = new_axes(width=9, height=1 + 0.75 * len(leaves)) if ax is None else ax
+    ax = new_axes(width=8, height=1 + 0.7 * len(leaves)) if ax is None else ax
     chosen = {
         tuple(words[:k]): colour(index)
         for index, words in enumerate((highlight or {}).values())
@@ -278,7 +280,7 @@ def tree(
     }
     for path, probability in probabilities.items():
         shade, x, y = chosen.get(path, "#767676"), len(path), place[path]
-        ax.plot([x - 0.72, x - 0.3], [place[path[:-1]], y], color=shade, linewidth=3 if path in chosen else 1.5)
+        ax.plot([x - 0.86, x - 0.16], [place[path[:-1]], y], color=shade, linewidth=3 if path in chosen else 1.5)
         ax.text(x - 0.52, (y + place[path[:-1]]) / 2 + 0.12, f"{probability:.2f}", ha="center", va="bottom", fontsize=FONT_SIZE - 2)
         ax.text(x, y, path[-1], ha="center", va="center", color=shade, weight="bold" if path in chosen else "normal")
     ax.text(0, place[()], "start", ha="center", va="center")

@@ -197,7 +197,8 @@ def test_attend_fully_masked_query_gives_zeros_and_finite_gradients(dtype):
     assert not context[1].any() and not weights[1].any()
     assert not context[2, 1].any() and not weights[2, 1].any()
     torch.testing.assert_close(weights[0].sum(-1), torch.ones(TQ, dtype=dtype))
-    context.square().sum().backward()
+    with torch.autograd.set_detect_anomaly(True):  # no NaN on the way either
+        context.square().sum().backward()
     assert scores.grad.isfinite().all() and values.grad.isfinite().all()
     assert not scores.grad[1].any() and not values.grad[1].any() and scores.grad[0].any()
 

@@ -59,7 +59,10 @@ def train(model=None, batches=None, loss=squared, **options):
     """A short training; gives the model and its history."""
     model = Net() if model is None else model
     options = {"steps": 7, "learning_rate": 0.01, "progress": False} | options
-    return model, fit(model, batches or plain_batches(), loss, **options)
+    try:
+        return model, fit(model, batches or plain_batches(), loss, **options)
+    except KeyboardInterrupt:  # it would end the whole test run
+        pytest.fail("Ctrl-C came through fit")
 
 
 def failing_at(step, error, loss=squared):

@@ -17,10 +17,11 @@ import subprocess
 import sys
 
 OLDEST = (3, 10)
+NEWER = ("python3.13", "python3.12", "python3.11", "python3.10")
 NEEDED_GB = 3.0
 UNFINISHED = "unfinished"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SHOWN = ("Downloading", "Installing", "Successfully built", "WARNING: Retrying", "ERROR")
+SHOWN = ("Downloading", "Installing", "WARNING: Retrying")
 PINS = ("requirements.txt", "requirements-tested.txt", "pyproject.toml")
 
 
@@ -83,14 +84,19 @@ def check_python(version, executable):
     """Raise SetupError when this Python is too old."""
     if tuple(version[:2]) >= OLDEST:
         return
-    newer = [name for name in ("python3.%d" % n for n in range(14, 9, -1)) if _which(name)]
+    newer = [name for name in NEWER if runs(name)]
     hint = "make setup PYTHON=" + newer[0] if newer else "install a newer one from python.org"
     message = "The course needs Python {}.{} or newer, but {} is Python {}.{}.{}: {}"
     raise SetupError(message.format(*(OLDEST + (executable,) + tuple(version[:3]) + (hint,))))
 
 
-def _which(name):
-    return shutil.which(name) if hasattr(shutil, "which") else None
+def runs(name):
+    """Whether this Python is installed and starts."""
+    with open(os.devnull, "w") as nowhere:
+        try:
+            return subprocess.call([name, "-c", ""], stdout=nowhere, stderr=nowhere) == 0
+        except OSError:
+            return False
 
 
 def check_disk(root, needed_gb=NEEDED_GB):
@@ -122,7 +128,7 @@ def call_showing(command, root, shown=SHOWN):
     for raw in process.stdout:
         lines.append(raw.decode("utf-8", "replace"))
         if lines[-1].strip().startswith(shown):
-            print("  " + lines[-1].strip()[:120])
+            print("  " + lines[-1].strip()[:180])
             sys.stdout.flush()
     return process.wait(), lines
 
@@ -169,8 +175,11 @@ def pip(root, *words):
     command = [venv_python(venv), "-m", "pip", "install", "--prefer-binary"]
     status, lines = call_showing(command + list(words), root)
     if status != 0:
-        print("".join(lines[-20:]))
-        raise explain_pip("".join(lines), root)
+        error = explain_pip("".join(lines), root)
+        # Without a network pip ends by blaming the versions: that would only mislead.
+        if not isinstance(error, NetworkError):
+            print("".join(lines[-20:]))
+        raise error
 
 
 def quiet_notebooks(root):

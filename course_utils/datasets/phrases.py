@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate, pairwise
@@ -31,7 +32,8 @@ SIZES = {"train": 20_000, "validation": 1_000, "test": 1_000, "compositional": 1
 # checks at run time (in the tests) would make ten times slower.
 MIXTURE = {"train": (13_400, 4_000, 2_600), "validation": (670, 200, 130)}  # 1, 2, 3 clauses
 CLAUSES, PER_CLAUSES = 5, 200
-HELD_OUT = 0.12  # share of word combinations kept for the compositional part
+HELD_OUT = 0.2  # share of word combinations kept for the compositional part
+PARTNERS = 4  # in how many other combinations each word of a held-out one stands, at least
 ENOUGH = 5  # how often every word of a test sentence stands in train, at least
 FREQUENT = 12  # sentences with words that are rarer than this are left out
 SPARE = 1.2  # sentences drawn for each that is kept
@@ -113,13 +115,24 @@ class Grammar(Joins):
 
 
 @lru_cache(maxsize=1)
-def _combinations() -> tuple[tuple[str, str], ...]:
-    """All pairs adjective + noun and verb + object that the grammar can put together."""
-    found = [(a.english, n.english) for n in table("nouns") for a in adjectives_of(n.tags)]
-    for verb in table("verbs"):
-        if verb.frame in ("acc", "give", "fan") or verb.base == "see":
-            found += [(verb.base, n.english) for n in nouns_with(verb.tags)]
-    return tuple(dict.fromkeys(found))
+def _combinations() -> tuple[tuple[tuple[str, str], ...], ...]:
+    """All pairs adjective + noun, and all pairs verb + object, that the grammar can make."""
+    adjectives = [(a.english, n.english) for n in table("nouns") for a in adjectives_of(n.tags)]
+    verbs = [verb for verb in table("verbs")
+             if verb.frame in ("acc", "give", "fan") or verb.base == "see"]
+    objects = [(verb.base, n.english) for verb in verbs for n in nouns_with(verb.tags)]
+    return tuple(dict.fromkeys(adjectives)), tuple(dict.fromkeys(objects))
+
+
+@no_type_check
+def _held_out(pairs: tuple[tuple[str, str], ...], chance: Callable[[float], bool]) -> set:
+    """Combinations to hold out; each of their words keeps at least PARTNERS others.
+
+    A verb that training shows with one object only could not be told from that object.
+    """
+    held = {pair for pair in pairs if chance(HELD_OUT)}
+    shown = [Counter(pair[side] for pair in pairs if pair not in held) for side in (0, 1)]
+    return {pair for pair in held if all(shown[k][pair[k]] >= PARTNERS for k in (0, 1))}
 
 
 @no_type_check
@@ -128,7 +141,7 @@ class _Parts:
 
     def __init__(self, seed: int) -> None:
         self.grammar = Grammar(random.Random(seed).random)
-        self.held = {c for c in _combinations() if self.grammar.chance(HELD_OUT)}
+        self.held = set().union(*(_held_out(c, self.grammar.chance) for c in _combinations()))
         self.seen: set[str] = set()
         self.kept: set[str] = set()  # test clauses: not to stand in joined training sentences
 
