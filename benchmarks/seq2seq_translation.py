@@ -25,12 +25,13 @@ from torch import Tensor, nn
 
 from course_utils.datasets.folder import read_pairs
 from course_utils.datasets.pairs import TranslationPair
+from course_utils.losses import translation_loss
 from course_utils.metrics import bleu, exact_match
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
 from course_utils.reproducibility import environment, parameter_count, seed_everything
 from course_utils.show import table
 from course_utils.tokenizers import BOS, EOS, WordTokenizer
-from course_utils.training import fit, translation_loss
+from course_utils.training import fit
 from course_utils.translator import Translator, encode_pairs, length_batches
 
 LENGTH, WIDTH, PLAIN_TOTAL_EPOCHS = 10, 128, 80

@@ -23,7 +23,9 @@ def _check_widths(what: str, query: Tensor, key: Tensor, query_dim: int, key_dim
         )
 
 
-def dot_score(query: Float[Tensor, "B Tq D"], key: Float[Tensor, "B Tk D"]) -> Float[Tensor, "B Tq Tk"]:
+def dot_score(
+    query: Float[Tensor, "B Tq D"], key: Float[Tensor, "B Tk D"]
+) -> Float[Tensor, "B Tq Tk"]:
     """Score by the dot product, `query · key`: both must have the same width.
 
     Raises
@@ -148,7 +150,7 @@ class AdditiveScore(nn.Module):
 
 
 def masked_softmax(
-    scores: Float[Tensor, "*N Tq Tk"], mask: Bool[Tensor, "..."] | None = None
+    scores: Float[Tensor, "*N Tq Tk"], mask: Bool[Tensor, ...] | None = None
 ) -> Float[Tensor, "*N Tq Tk"]:
     """Softmax over the keys that a query may attend to.
 
@@ -186,7 +188,7 @@ def masked_softmax(
 def attend(
     scores: Float[Tensor, "B Tq Tk"],
     values: Float[Tensor, "B Tk Dv"],
-    mask: Bool[Tensor, "..."] | None = None,
+    mask: Bool[Tensor, ...] | None = None,
 ) -> tuple[Float[Tensor, "B Tq Dv"], Float[Tensor, "B Tq Tk"]]:
     """Weigh the values by the softmax of the scores.
 

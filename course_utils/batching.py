@@ -5,8 +5,9 @@ Axis letters: B batch, S source length, T target length.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -163,3 +164,15 @@ class LengthBatches:
         batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
         for which in torch.randperm(len(batches), generator=generator).tolist():
             yield pair_batch([self.pairs[index] for index in batches[which]], **self.special)
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """A batch on another device: by its own `to`, or tensor by tensor through its nesting."""
+    if hasattr(batch, "to"):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return {name: to_device(part, device) for name, part in batch.items()}
+    if isinstance(batch, tuple | list):
+        parts = [to_device(part, device) for part in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch

@@ -119,7 +119,9 @@ def greedy(
             break
     rows = torch.stack(columns, dim=1).tolist()
     ids = [row[: row.index(eos_id)] if eos_id in row else row for row in rows]
-    return Hypotheses(ids, scores, [[(s, row)] for s, row in zip(scores.tolist(), ids, strict=True)])
+    return Hypotheses(
+        ids, scores, [[(s, row)] for s, row in zip(scores.tolist(), ids, strict=True)]
+    )
 
 
 @torch.no_grad()

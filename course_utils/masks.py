@@ -41,7 +41,9 @@ def padding_mask(lengths: Int[Tensor, " B"], max_length: int | None = None) -> B
     if max_length is None:
         max_length = longest
     elif longest > max_length:
-        raise ValueError(f"a sequence of length {longest} does not fit into max_length={max_length}")
+        raise ValueError(
+            f"a sequence of length {longest} does not fit into max_length={max_length}"
+        )
     return torch.arange(max_length, device=lengths.device) < lengths[:, None]
 
 

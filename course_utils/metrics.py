@@ -21,7 +21,9 @@ def _as_lists(hypotheses: Sequence[str], references: References) -> list[list[st
         )
     if not hypotheses:
         raise ValueError("there is nothing to score: no hypotheses")
-    lists = [[reference] if isinstance(reference, str) else list(reference) for reference in references]
+    lists = [
+        [reference] if isinstance(reference, str) else list(reference) for reference in references
+    ]
     if empty := [index for index, several in enumerate(lists) if not several]:
         raise ValueError(f"hypothesis {empty[0]} has no reference")
     return lists

@@ -235,7 +235,7 @@ def bars(
     for index, (name, heights) in enumerate(groups.items()):
         left = [i - 0.4 + (index + 0.5) * width for i in range(len(labels))]
         drawn = ax.bar(left, [heights[k] for k in labels], width * 0.92, label=name,
-                       color=colour(index), hatch=hatches[index % 5], edgecolor="white")  # fmt: skip
+                       color=colour(index), hatch=hatches[index % 5], ec="white")  # fmt: skip
         ax.bar_label(drawn, fmt=f"%.{digits}f", fontsize=FONT_SIZE - 3, padding=2)
     ax.set_xticks(range(len(labels)), labels)
     ax.set_ylabel(y_label)
@@ -280,9 +280,29 @@ def tree(
     }
     for path, probability in probabilities.items():
         shade, x, y = chosen.get(path, "#767676"), len(path), place[path]
-        ax.plot([x - 0.86, x - 0.16], [place[path[:-1]], y], color=shade, linewidth=3 if path in chosen else 1.5)
-        ax.text(x - 0.52, (y + place[path[:-1]]) / 2 + 0.12, f"{probability:.2f}", ha="center", va="bottom", fontsize=FONT_SIZE - 2)
-        ax.text(x, y, path[-1], ha="center", va="center", color=shade, weight="bold" if path in chosen else "normal")
+        ax.plot(
+            [x - 0.86, x - 0.16],
+            [place[path[:-1]], y],
+            color=shade,
+            linewidth=3 if path in chosen else 1.5,
+        )
+        ax.text(
+            x - 0.52,
+            (y + place[path[:-1]]) / 2 + 0.12,
+            f"{probability:.2f}",
+            ha="center",
+            va="bottom",
+            fontsize=FONT_SIZE - 2,
+        )
+        ax.text(
+            x,
+            y,
+            path[-1],
+            ha="center",
+            va="center",
+            color=shade,
+            weight="bold" if path in chosen else "normal",
+        )
     ax.text(0, place[()], "start", ha="center", va="center")
     for index, name in enumerate(highlight or {}):
         ax.plot([], [], color=colour(index), linewidth=3, label=name)

@@ -180,7 +180,7 @@ class ParallelDecoder(nn.Module):
     def forward(
         self, embedded: Float[Tensor, "B T E"], state: Float[Tensor, "B D"], memory: Memory
     ) -> tuple[Float[Tensor, "B T R"], Float[Tensor, "B D"], Float[Tensor, "B T S"] | None]:
-        """Read target words at once; returns as `StepwiseDecoder` does, weights None without score."""
+        """Read target words at once; returns as `StepwiseDecoder`, weights None without score."""
         states, last = self.rnn(embedded, state[None].contiguous())
         if self.score is None:
             context, weights = memory.summary[:, None].expand(-1, states.shape[1], -1), None

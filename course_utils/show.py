@@ -107,7 +107,9 @@ class Table:
 
         def line(tag: str, row: list[str]) -> str:
             parts = zip(row, sides, strict=True)
-            return "".join(f'<{tag} style="text-align:{side}">{escape(c)}</{tag}>' for c, side in parts)
+            return "".join(
+                f'<{tag} style="text-align:{side}">{escape(c)}</{tag}>' for c, side in parts
+            )
 
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
         body = "".join(f"<tr>{line('td', row)}</tr>" for row in self.cells)

@@ -3,8 +3,6 @@
 It takes any module, any batches and any loss, and adds what every training needs: a learning-rate
 schedule, clipping, evaluation, early stopping, a progress bar, checkpoints, and a history that
 draws itself. Ctrl-C ends the training and keeps what was learned.
-
-Axis letters: B batch, T length, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,14 +10,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from course_utils.batching import to_device
 from course_utils.checkpoints import (
     load_state,
     load_whole,
@@ -27,157 +25,12 @@ from course_utils.checkpoints import (
     save_state,
     set_random_state,
 )
+from course_utils.history import History
+from course_utils.losses import Loss
+from course_utils.schedules import Schedule, parameter_groups, schedule_factor
 from course_utils.show import progress_bar
 
-Loss = Callable[[nn.Module, Any], Tensor]
 Evaluation = Callable[[nn.Module], Mapping[str, float]]
-Schedule = Literal["constant", "linear", "cosine", "inverse_sqrt"]
-
-
-def masked_cross_entropy(
-    logits: Float[Tensor, "B T V"],
-    target: Int[Tensor, "B T"],
-    mask: Bool[Tensor, "B T"],
-    label_smoothing: float = 0.0,
-) -> Float[Tensor, ""]:
-    """Mean cross-entropy over the positions that `mask` calls real, in nats per token.
-
-    Examples
-    --------
-    >>> logits = torch.tensor([[[0.0, 0.0], [9.0, -9.0]]])
-    >>> mask = torch.tensor([[True, False]])  # the second position, badly wrong, is padding
-    >>> round(masked_cross_entropy(logits, torch.tensor([[0, 1]]), mask).item(), 4)
-    0.6931
-    """
-    return nn.functional.cross_entropy(
-        logits[mask], target[mask], label_smoothing=label_smoothing
-    )
-
-
-def translation_loss(label_smoothing: float = 0.0) -> Loss:
-    """Loss of a translator under teacher forcing on a `PairBatch`; padding does not count.
-
-    Parameters
-    ----------
-    label_smoothing : float
-        Share of the target probability that is spread over all words (Szegedy et al. 2016,
-        Rethinking the Inception Architecture for Computer Vision, section 7).
-    """
-
-    def loss(model: nn.Module, batch: Any) -> Tensor:
-        logits, _ = model(batch.source, batch.source_mask, batch.target_input)
-        return masked_cross_entropy(logits, batch.target_output, batch.output_mask, label_smoothing)
-
-    return loss
-
-
-def schedule_factor(name: Schedule, step: int, total_steps: int, warmup_steps: int = 0) -> float:
-    """Share of the peak learning rate at a step counted from 0.
-
-    Every schedule first rises linearly over `warmup_steps`, then goes on as its name says.
-    "inverse_sqrt" is the transformer paper's (Vaswani et al. 2017, equation 3), its peak set to 1.
-
-    Raises
-    ------
-    ValueError
-        When the name is unknown.
-
-    Examples
-    --------
-    >>> [round(schedule_factor("linear", step, 10, warmup_steps=2), 2) for step in (0, 1, 2, 6, 9)]
-    [0.5, 1.0, 1.0, 0.5, 0.12]
-    """
-    if name not in get_args(Schedule):
-        raise ValueError(
-            f'schedule is "constant", "linear", "cosine" or "inverse_sqrt", got {name!r}'
-        )
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-    if name == "linear":
-        return max(0.0, 1.0 - done)
-    if name == "cosine":
-        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
-    if name == "inverse_sqrt":
-        return math.sqrt(max(1, warmup_steps) / (step + 1))
-    return 1.0
-
-
-def parameter_groups(
-    model: nn.Module, learning_rate: float, scales: Mapping[str, float] | None = None
-) -> list[dict[str, Any]]:
-    """Split a model's parameters by name, each group with its own learning rate.
-
-    Parameters
-    ----------
-    model : nn.Module
-    learning_rate : float
-        Rate of the parameters that no key of `scales` names.
-    scales : mapping of str to float, optional
-        Part of a parameter's name to a factor on the rate; 0 freezes. First match counts.
-
-    Raises
-    ------
-    ValueError
-        When a key matches no parameter.
-
-    Examples
-    --------
-    >>> model = nn.ModuleDict({"embedding": nn.Embedding(3, 2), "out": nn.Linear(2, 3)})
-    >>> [(len(g["params"]), g["lr"]) for g in parameter_groups(model, 0.5, {"embedding": 4.0})]
-    [(2, 0.5), (1, 2.0)]
-    """
-    scales = dict(scales or {})
-    groups: dict[str | None, list[nn.Parameter]] = {key: [] for key in (None, *scales)}
-    names = [name for name, _ in model.named_parameters()]
-    if unused := [key for key in scales if not any(key in name for name in names)]:
-        raise ValueError(f"no parameter's name contains {unused[0]!r}; names are {names[:8]} ...")
-    for name, parameter in model.named_parameters():
-        key = next((key for key in scales if key in name), None)
-        if scales.get(key, 1.0) == 0:
-            parameter.requires_grad_(False)
-        elif parameter.requires_grad:
-            groups[key].append(parameter)
-    return [
-        {"params": params, "lr": learning_rate * scales.get(key, 1.0)}
-        for key, params in groups.items()
-        if params
-    ]
-
-
-@dataclass
-class History:
-    """What happened during a training.
-
-    Parameters
-    ----------
-    losses : list of float
-        Training loss of each step.
-    learning_rates : list of float
-        Learning rate of each step (of the first parameter group).
-    evaluations : list of dict
-        What `evaluate` returned, with "step" and "seconds" (training time until then).
-    seconds : float
-        Training time, evaluations left out.
-    best_step : int or None
-        Step of the best evaluation.
-    interrupted : bool
-        True after Ctrl-C.
-    """
-
-    losses: list[float] = field(default_factory=list)
-    learning_rates: list[float] = field(default_factory=list)
-    evaluations: list[dict[str, float | int]] = field(default_factory=list)
-    seconds: float = 0.0
-    best_step: int | None = None
-    interrupted: bool = False
-
-    def plot(self, ax: Any = None, *, label: str | None = None) -> Any:
-        """Draw the loss curve and what was evaluated in the loss's unit; returns the Axes."""
-        from course_utils.plotting import loss_curve
-
-        held_out = [(e["step"], e["loss"]) for e in self.evaluations if "loss" in e]
-        return loss_curve(self.losses, held_out, ax=ax, label=label)
 
 
 @dataclass
@@ -286,9 +139,17 @@ def fit(
     if optimizer is None:
         groups = parameter_groups(model, learning_rate, learning_rate_scales)
         optimizer = torch.optim.AdamW(
-            groups, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True  # one pass: faster
+            groups,
+            betas=(0.9, 0.98),
+            weight_decay=weight_decay,
+            fused=True,  # one pass: faster
         )
     trainer = _Trainer(model, optimizer, loss, evaluate, total, clip_norm)
+    trainer.settings = {"steps": total, "seed": seed, "schedule": schedule} | {
+        "warmup_steps": warmup_steps,
+        "learning_rates": [group["lr"] for group in optimizer.param_groups],
+        "clip_norm": clip_norm,
+    }
     trainer.scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: schedule_factor(schedule, step, total, warmup_steps)
     )
@@ -324,8 +185,8 @@ def fit(
 class _Trainer:
     """The parts of `fit` that share state."""
 
-    monitor = "loss"
-    sign = 1.0
+    monitor, sign = "loss", 1.0
+    settings: dict[str, Any]  # what has to be the same when a checkpoint is taken up again
     patience: int | None = None
     scheduler: torch.optim.lr_scheduler.LambdaLR
 
@@ -369,7 +230,7 @@ class _Trainer:
     def train_step(self, batch: Any) -> None:
         start = time.perf_counter()
         self.model.train()
-        value = self.loss(self.model, _move(batch, self.device))
+        value = self.loss(self.model, to_device(batch, self.device))
         if not math.isfinite(value.item()):
             raise FloatingPointError(
                 f"the loss is {value.item()} at step {self.at.step + 1}: try a lower learning "
@@ -410,7 +271,7 @@ class _Trainer:
 
     def save(self, path: str | Path) -> None:
         state = {
-            "total": self.total,
+            "settings": self.settings,
             "at": asdict(self.at),
             "history": asdict(self.history),
             "model": dict(self.model.state_dict()),
@@ -425,10 +286,11 @@ class _Trainer:
         state = load_state(path)
         other = f"the checkpoint {path} is of another training"
         hint = "delete it to start anew, or give another path"
-        if not isinstance(state, dict) or not {"optimizer", "model", "total"} <= state.keys():
+        if not isinstance(state, dict) or not {"optimizer", "model", "settings"} <= state.keys():
             raise ValueError(f"{other}: it is no state of a training; {hint}")
-        if state["total"] != self.total:
-            raise ValueError(f"{other}: of {state['total']} steps, not {self.total}; {hint}")
+        for name, value in self.settings.items():
+            if (then := state["settings"].get(name)) != value:
+                raise ValueError(f"{other}: {name} was {then}, now {value}; {hint}")
         try:
             self.optimizer.load_state_dict(state["optimizer"])
             load_whole(self.model, state["model"])
@@ -442,7 +304,9 @@ class _Trainer:
 
 def _total_steps(batches: Iterable[Any], epochs: int | None, steps: int | None) -> int:
     if (epochs is None) == (steps is None):
-        raise ValueError(f"give epochs or steps, one of the two; got epochs={epochs}, steps={steps}")
+        raise ValueError(
+            f"give epochs or steps, one of the two; got epochs={epochs}, steps={steps}"
+        )
     if epochs is not None and not hasattr(batches, "__len__"):
         raise ValueError("batches without a length: give steps= instead of epochs=")
     total = steps if steps is not None else epochs * len(batches)
@@ -455,17 +319,6 @@ def _check_at_least(least: int, **numbers: int | None) -> None:
     for name, number in numbers.items():
         if number is not None and number < least:
             raise ValueError(f"{name} is {least} or more, got {number}")
-
-
-def _move(batch: Any, device: torch.device) -> Any:
-    if hasattr(batch, "to"):
-        return batch.to(device)
-    if isinstance(batch, Mapping):
-        return {name: _move(part, device) for name, part in batch.items()}
-    if isinstance(batch, tuple | list):
-        parts = [_move(part, device) for part in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-    return batch
 
 
 def _mean(values: list[float]) -> float:

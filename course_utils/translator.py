@@ -74,7 +74,7 @@ class Translator:
         num_beams, length_penalty
             See `course_utils.decoding.beam_search`.
         max_length : int, optional
-            Most tokens of a translation; by default 10 more than twice the longest source.
+            Most tokens of a translation; by default 10 more than twice its source.
 
         Raises
         ------
@@ -98,15 +98,18 @@ class Translator:
         for first in range(0, len(order), self.batch_size):
             rows = order[first : first + self.batch_size]
             batch = self.batch([_Source(sentences[row]) for row in rows])
-            length = 2 * batch.source.shape[1] + 10 if max_length is None else max_length
+            limits = [2 * len(sentences[row].split()) + 10 for row in rows]
+            limits = limits if max_length is None else [max_length] * len(rows)
             best = self.model.generate(
                 batch.source,
                 batch.source_mask,
-                max_length=length,
+                max_length=max(limits),
                 num_beams=num_beams,
                 length_penalty=length_penalty,
             )
-            found |= {row: self.target_tokenizer.decode(ids) for row, ids in zip(rows, best.ids, strict=True)}
+            for row, ids, limit in zip(rows, best.ids, limits, strict=True):
+                # Cut at the sentence's own limit: the same alone and beside longer ones.
+                found[row] = self.target_tokenizer.decode(ids[:limit])
         return [found[row] for row in range(len(sentences))]
 
     def _warn_of_unknown(self, sentences: Sequence[str]) -> None:
@@ -179,7 +182,9 @@ class Translator:
             _, weights = self.model(batch.source, batch.source_mask, batch.target_input)
             if weights is None:
                 raise ValueError("this model has no attention to look at")
-            sizes = zip(batch.output_mask.sum(1).tolist(), batch.source_mask.sum(1).tolist(), strict=True)
+            sizes = zip(
+                batch.output_mask.sum(1).tolist(), batch.source_mask.sum(1).tolist(), strict=True
+            )
             found += [row[:t, :s].cpu() for row, (t, s) in zip(weights, sizes, strict=True)]
         return found
 

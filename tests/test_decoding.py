@@ -3,12 +3,14 @@
 import itertools
 from typing import NamedTuple
 
+import helpers
 import pytest
 import torch
 from helpers import as_a_reader
 
 from course_utils.decoding import beam_search, greedy, select_rows
 
+one_thread = helpers.one_thread
 EOS, START = 0, 1
 DEPTH = 5  # longest sequence of the tests
 

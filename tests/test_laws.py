@@ -6,6 +6,7 @@ import functools
 import itertools
 import typing
 
+import helpers
 import pytest
 import torch
 from helpers import as_a_reader
@@ -15,6 +16,7 @@ from torch import nn
 from course_utils.checkpoints import load_weights, save_weights
 from course_utils.models.seq2seq import Seq2SeqConfig
 
+one_thread = helpers.one_thread
 TIGHT = {"rtol": 1e-9, "atol": 1e-11}
 LONGEST = 7
 every_search = pytest.mark.parametrize("beams", [1, 3])

@@ -2,6 +2,7 @@
 
 import os
 
+import helpers
 import pytest
 import torch
 from helpers import as_a_reader, same_weights, weights_of
@@ -19,7 +20,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from course_utils.batching import LengthBatches
 from course_utils.checkpoints import load_state, save_state
-from course_utils.training import fit, translation_loss
+from course_utils.losses import translation_loss
+from course_utils.training import fit
+
+one_thread = helpers.one_thread
 
 
 class Stop(Exception):

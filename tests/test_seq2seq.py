@@ -3,15 +3,18 @@
 import dataclasses
 import random
 
+import helpers
 import pytest
 import torch
 from helpers import as_a_reader
 from torch import nn
 
 from course_utils.batching import LengthBatches, pair_batch
+from course_utils.losses import translation_loss
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
-from course_utils.training import fit, translation_loss
+from course_utils.training import fit
 
+one_thread = helpers.one_thread
 SIZES = {"source_vocab": 9, "target_vocab": 9, "d_embedding": 6, "d_encoder": 4, "d_hidden": 8}
 BOS, EOS = 1, 2
 

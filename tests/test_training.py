@@ -14,15 +14,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from course_utils.batching import LengthBatches
+from course_utils.losses import masked_cross_entropy, translation_loss
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
-from course_utils.training import (
-    History,
-    fit,
-    masked_cross_entropy,
-    parameter_groups,
-    schedule_factor,
-    translation_loss,
-)
+from course_utils.schedules import parameter_groups, schedule_factor
+from course_utils.training import History, fit
 
 EPOCH = 5  # batches of an epoch
 

@@ -14,9 +14,13 @@ def gloss_entries() -> Iterable[tuple[str, str]]:
         if row.kind == "gloss":
             yield row.russian, row.english
     for row in table("pronouns"):
-        for form, word in ((row.nom, row.english), (row.dat, "to-" + row.object),
-                           (row.acc, row.object), (row.after_u, row.object),
-                           (row.ins, row.object)):
+        for form, word in (
+            (row.nom, row.english),
+            (row.dat, "to-" + row.object),
+            (row.acc, row.object),
+            (row.after_u, row.object),
+            (row.ins, row.object),
+        ):
             yield form, word
     for row in table("determiners"):
         for key, form in vars(row).items():
@@ -44,8 +48,13 @@ def gloss_entries() -> Iterable[tuple[str, str]]:
         if row.kind == "short":
             yield from ((word, row.english) for word in words)
         elif row.kind not in ("gloss",):
-            yield from zip(words, glosses[-len(words):] if len(words) > 1 else
-                           ["-".join(w for w in glosses if w != "the")], strict=False)
+            yield from zip(
+                words,
+                glosses[-len(words) :]
+                if len(words) > 1
+                else ["-".join(w for w in glosses if w != "the")],
+                strict=False,
+            )
 
 
 def _verb_glosses(row) -> Iterable[tuple[str, str]]:

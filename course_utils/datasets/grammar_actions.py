@@ -40,8 +40,10 @@ from course_utils.datasets.lexicon import (
 
 # Adjectives that do not go with a verb: nobody writes an old letter.
 UNFIT = {
-    "write": ("old", "famous"), "draw": ("old", "new", "smart", "expensive", "funny"),
-    "see": ("smart",), "cook": ("cold",),
+    "write": ("old", "famous"),
+    "draw": ("old", "new", "smart", "expensive", "funny"),
+    "see": ("smart",),
+    "cook": ("cold",),
 }
 
 
@@ -49,8 +51,9 @@ UNFIT = {
 class Actions(Patterns):
     """Clauses with a verb of action."""
 
-    def action(self, tense=None, who=None, *, adverb=True, negative=None,
-               verbs=None) -> Clause | None:
+    def action(
+        self, tense=None, who=None, *, adverb=True, negative=None, verbs=None
+    ) -> Clause | None:
         """Somebody does something: subject, verb and what the verb asks for."""
         tense = tense or self.weighted(TENSES)
         verb = self.one(verbs or VERBS[tense])
@@ -74,19 +77,24 @@ class Actions(Patterns):
             ru, en = self._habit(verb, who, ru_verb + ru_rest, main + en_rest)
         elif adverb and not negative and self.chance(0.35):
             ru, en = self._time(verb, tense, ru, en)
-        return Clause(ru, en, combos, tense, who, kind,
-                      None if habit or negative or adverb else cut, shape)
+        return Clause(
+            ru, en, combos, tense, who, kind, None if habit or negative or adverb else cut, shape
+        )
 
     def _habit(self, verb, who, ru_rest, en_rest):
         if self.chance(0.6):
             row = self.word("often")
-            return ([*who.ru("nom", "s"), (row.russian, "t"), *ru_rest],
-                    [*who.en("s"), (row.english, "t"), *en_rest])
+            return (
+                [*who.ru("nom", "s"), (row.russian, "t"), *ru_rest],
+                [*who.en("s"), (row.english, "t"), *en_rest],
+            )
         row = self.word("habit")
         ru_time, en_time = tokens(row.russian, "t"), tokens(row.english, "t")
         if row.english == "every day":
-            ru_time, en_time = ([(w, k) for (w, _), k in zip(side, "tT", strict=True)]
-                                for side in (ru_time, en_time))
+            ru_time, en_time = (
+                [(w, k) for (w, _), k in zip(side, "tT", strict=True)]
+                for side in (ru_time, en_time)
+            )
         return ru_time + who.ru("nom", "s") + ru_rest, who.en("s") + en_rest + en_time
 
     def _time(self, verb, tense, ru, en):
@@ -110,8 +118,10 @@ class Actions(Patterns):
             return None
         if (habit and verb.base in ("look for", "wear")) or (plural and noun_is(noun, "animal")):
             return None
-        if plural and (verb.base == "wear" or (
-                verb.base in ("look for", "lose", "sell") and not noun_is(noun, "keyed ticket"))):
+        if plural and (
+            verb.base == "wear"
+            or (verb.base in ("look for", "lose", "sell") and not noun_is(noun, "keyed ticket"))
+        ):
             return None
         if negative and tense == "present" and verb.base == "eat" and not noun_is(noun, "mass"):
             return None
@@ -128,8 +138,9 @@ class Actions(Patterns):
         losing = verb.base in ("look for", "lose", "sell")
         if adjective and not losing and not noun_is(noun, "mass"):
             article = "a"
-        if verb.base == "drink" or (verb.base == "eat" and article == "a" and
-                                    noun_is(noun, "bake")):
+        if verb.base == "drink" or (
+            verb.base == "eat" and article == "a" and noun_is(noun, "bake")
+        ):
             article = "none"
         if losing and (adjective or self.chance(0.6)):
             owner, own = DETERMINERS["own"], who.possessive
@@ -139,8 +150,15 @@ class Actions(Patterns):
             article = "the"
         if own and (noun.gender == "n" and not plural):
             return None
-        ru, en = noun_phrase(noun, "acc", adjective=adjective, owner=owner, english_owner=own,
-                             article=article, plural=plural)
+        ru, en = noun_phrase(
+            noun,
+            "acc",
+            adjective=adjective,
+            owner=owner,
+            english_owner=own,
+            article=article,
+            plural=plural,
+        )
         return ru, en, combos_of(verb, noun, adjective)
 
     def _fan(self, verb, who, tense, habit, negative):
@@ -228,16 +246,22 @@ class Actions(Patterns):
         if adjective and adjective.english == "old":
             adjective = None
         ru, en = noun_phrase(noun, "acc", adjective=adjective)
-        return (whom.ru("dat", "i") + ru, whom.en("i", who, use="object") + en,
-                combos_of(verb, noun, adjective))
+        return (
+            whom.ru("dat", "i") + ru,
+            whom.en("i", who, use="object") + en,
+            combos_of(verb, noun, adjective),
+        )
 
     def _show(self, verb, who, tense, habit, negative):
         noun = self.one(nouns_with("photo letter vehicle gift book"))
         whom = self.other(who, "dat")
         adjective = self._adjective(noun, 0.7)
         ru, en = noun_phrase(noun, "acc", adjective=adjective, article="a" if adjective else "the")
-        return (whom.ru("dat", "i") + ru, whom.en("i", who, use="object") + en,
-                combos_of(verb, noun, adjective))
+        return (
+            whom.ru("dat", "i") + ru,
+            whom.en("i", who, use="object") + en,
+            combos_of(verb, noun, adjective),
+        )
 
     def wanting(self, tense=None, who=None, *, adverb=True) -> Clause | None:
         """ "маша хочет купить машину", "я должен позвонить маме"."""
@@ -277,8 +301,10 @@ class Actions(Patterns):
         aux, main = english_verb(verb, who, tense, negative=negative, habit=habit)
         ru_o = [(row.more, "r"), (row.russian, "o")]
         english = row.english.split()
-        en_o = [(word, "or" if k == 0 and len(english) == 1 else "o" if k else "r")
-                for k, word in enumerate(english)]
+        en_o = [
+            (word, "or" if k == 0 and len(english) == 1 else "o" if k else "r")
+            for k, word in enumerate(english)
+        ]
         if habit:
             ru, en = self._habit(verb, who, ru_v + ru_o, main + en_o)
             cut = None
@@ -289,9 +315,16 @@ class Actions(Patterns):
             if adverb:
                 ru, en = self._day(ru, en, tense, not negative)
         shape = tense + aux[0][0] if aux else tense
-        return Clause(ru, en, (("play", english[-1]),), tense, who,
-                      "not" if negative else "play",
-                      None if habit or negative or adverb else cut, shape)
+        return Clause(
+            ru,
+            en,
+            (("play", english[-1]),),
+            tense,
+            who,
+            "not" if negative else "play",
+            None if habit or negative or adverb else cut,
+            shape,
+        )
 
     def learning(self, tense=None, who=None, *, adverb=True) -> Clause | None:
         """ "маша учит английский язык"."""

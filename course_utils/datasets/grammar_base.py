@@ -178,16 +178,18 @@ def words_of(kind: str):
 def places_with(tags: str):
     """Rows of `places.tsv` with one of the tags."""
     wanted = set(tags.split())
-    return _cached(("places", tags),
-                   lambda: [r for r in table("places") if wanted & set(r.tags.split())])
+    return _cached(
+        ("places", tags), lambda: [r for r in table("places") if wanted & set(r.tags.split())]
+    )
 
 
 @no_type_check
 def spots_with(tags: str):
     """Rows of `spots.tsv` with one of the tags."""
     wanted = set(tags.split())
-    return _cached(("spots", tags),
-                   lambda: [r for r in table("spots") if wanted & set(r.tags.split())])
+    return _cached(
+        ("spots", tags), lambda: [r for r in table("spots") if wanted & set(r.tags.split())]
+    )
 
 
 @no_type_check
@@ -239,8 +241,11 @@ def clash(a: Person, b: Person) -> bool:
     if "pronoun" in a.kind and a.possessive in words:
         return True
     owners = {word for word, place in a.english if place == 3 or "name" in a.kind}
-    return (a.person in (2, 4) and bool(words & {"his", "their"})) or bool(owners & words) or (
-        "name" in b.kind and b.english[0][0] in (word for word, _ in a.english))
+    return (
+        (a.person in (2, 4) and bool(words & {"his", "their"}))
+        or bool(owners & words)
+        or ("name" in b.kind and b.english[0][0] in (word for word, _ in a.english))
+    )
 
 
 @no_type_check

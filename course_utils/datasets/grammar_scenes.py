@@ -70,8 +70,13 @@ class Scenes(States):
         if fits(who.kind + " " + than.kind, "child elder parents pet"):
             return None
         ru = [*who.ru("nom", "s"), (row.russian, "c"), *than.ru("gen", "o")]
-        en = [*who.en("s"), *be("present", who.person, "c"), (row.english, "c"), ("than", "c"),
-              *than.en("o", use="object")]
+        en = [
+            *who.en("s"),
+            *be("present", who.person, "c"),
+            (row.english, "c"),
+            ("than", "c"),
+            *than.en("o", use="object"),
+        ]
         return Clause(ru, en, (), "present", who, "comparing")
 
     def quality(self, tense=None, who=None, *, adverb=True) -> Clause | None:
@@ -86,8 +91,12 @@ class Scenes(States):
         negative = adjective.english in PLAIN and self.chance(0.3)
         ru, en = noun_phrase(noun, "nom", "s", owner=owner, plural=plural)
         ru = ru + [("не", "n")] * negative + [(getattr(adjective, gender), "c")]
-        en = [*en, *be("present", 4 if plural else 2, "c"), *[("not", "n")] * negative,
-              (adjective.english, "c")]
+        en = [
+            *en,
+            *be("present", 4 if plural else 2, "c"),
+            *[("not", "n")] * negative,
+            (adjective.english, "c"),
+        ]
         return Clause(ru, en, ((adjective.english, noun.english),), "present", None, "quality")
 
     def this_is(self, tense=None, who=None, *, adverb=True) -> Clause | None:
@@ -117,25 +126,37 @@ class Scenes(States):
         plural = self.chance(0.25)
         noun = self.one(nouns_with("stand" if stand else "lie", plural))
         if (spot.english == "in the bag" and not noun_is(noun, "small read book ticket fruit")) or (
-                noun.english == "guitar" and spot.noun not in ("полу",)):
+            noun.english == "guitar" and spot.noun not in ("полу",)
+        ):
             return None
-        if noun_is(noun, "fruit tasty") and spot.noun in ("полу", "стуле", "диване", "кровати",
-                                                          "шкафу"):
+        if noun_is(noun, "fruit tasty") and spot.noun in (
+            "полу",
+            "стуле",
+            "диване",
+            "кровати",
+            "шкафу",
+        ):
             return None
         adjective = self._adjective(noun, 0.35)
         existential = self.chance(0.6)
-        ru, en = noun_phrase(noun, "nom", adjective=adjective,
-                             article="a" if existential else "the", plural=plural)
+        ru, en = noun_phrase(
+            noun, "nom", adjective=adjective, article="a" if existential else "the", plural=plural
+        )
         form = FORM["p" if plural else noun.gender]
         verb = [(STAND if stand else LIE)[tense][form], "v"]
         place, where = [(spot.preposition, "r"), (spot.noun, "l")], place_en(spot.english)
         is_ = (BE[tense][4 if plural else 2], "v")
         combos = ((adjective.english, noun.english),) if adjective else ()
         if existential:
-            return Clause([*place, tuple(verb), *ru], [("there", "v"), is_, *en, *where], combos,
-                          tense, None, "lying")
-        return Clause([*ru, tuple(verb), *place], [*en, is_, *where], combos, tense, None,
-                      "lying")
+            return Clause(
+                [*place, tuple(verb), *ru],
+                [("there", "v"), is_, *en, *where],
+                combos,
+                tense,
+                None,
+                "lying",
+            )
+        return Clause([*ru, tuple(verb), *place], [*en, is_, *where], combos, tense, None, "lying")
 
     def being_at(self, tense=None, who=None, *, adverb=True, home=None) -> Clause | None:
         """ "маша дома", "мамы нет дома", "вчера иван был в школе"."""
@@ -146,9 +167,11 @@ class Scenes(States):
         row = self.one(places_with("study job fun quiet far room"))
         ru_p = [("дома", "l")] if home else place_ru(row)
         en_p = tokens("at home", "l") if home else place_en(row.english_where)
-        if ("pet" in who.kind and not home) or (
-                "child" in who.kind and "job" in row.tags) or (
-                fits(who.kind, "grand parent parents elder") and "study" in row.tags):
+        if (
+            ("pet" in who.kind and not home)
+            or ("child" in who.kind and "job" in row.tags)
+            or (fits(who.kind, "grand parent parents elder") and "study" in row.tags)
+        ):
             return None
         if absent:
             if who.forms["gen"] == "-" or not fits_case(who, False):
@@ -157,8 +180,11 @@ class Scenes(States):
             ru, en = who.ru("gen", "s") + no + ru_p, be(tense, who.person, "v")
             en = who.en("s") + en + [("not", "n")] + en_p
         else:
-            form = [(WILL[who.person], "v")] if tense == "future" else (
-                was(tense, FORM[who.gender], "v"))
+            form = (
+                [(WILL[who.person], "v")]
+                if tense == "future"
+                else (was(tense, FORM[who.gender], "v"))
+            )
             label = "v" if form else "l"
             ru, en = who.ru("nom", "s") + form + ru_p, who.en("s")
             en = en + be(tense, who.person, label) + en_p
@@ -168,8 +194,11 @@ class Scenes(States):
 
     def question(self, tense=None, who=None, *, adverb=True) -> Clause | None:
         """ "где моя сумка ?", "ты любишь чай ?", "сколько лет твоему брату ?"."""
-        return getattr(self, "_ask_" + self.weighted(
-            (("where", 25), ("whose", 15), ("age", 15), ("have", 20), ("yes", 60))))()
+        return getattr(
+            self,
+            "_ask_"
+            + self.weighted((("where", 25), ("whose", 15), ("age", 15), ("have", 20), ("yes", 60))),
+        )()
 
     def _ask_where(self):
         plural = self.chance(0.3)
@@ -180,16 +209,23 @@ class Scenes(States):
         adjective = self._adjective(noun, 0.25)
         ru, en = noun_phrase(noun, "nom", adjective=adjective, owner=owner, plural=plural)
         combos = ((adjective.english, noun.english),) if adjective else ()
-        return Clause([("где", "q"), *ru],
-                      [("where", "q"), ("are" if plural else "is", "q"), *en],
-                      combos, mark="?", kind="question")
+        return Clause(
+            [("где", "q"), *ru],
+            [("where", "q"), ("are" if plural else "is", "q"), *en],
+            combos,
+            mark="?",
+            kind="question",
+        )
 
     def _ask_whose(self):
         noun = self.one([n for n in nouns_with("small have") if n.gender in "mf"])
         word = {"m": "чей", "f": "чья"}[noun.gender]
-        return Clause([(word, "q"), ("это", "x"), (noun.nom, "o")],
-                      [("whose", "q"), (noun.english, "o"), ("is", "x"), ("this", "x")],
-                      mark="?", kind="question")
+        return Clause(
+            [(word, "q"), ("это", "x"), (noun.nom, "o")],
+            [("whose", "q"), (noun.english, "o"), ("is", "x"), ("this", "x")],
+            mark="?",
+            kind="question",
+        )
 
     def _ask_age(self):
         who = self.person("pronoun 20 name 20 family 20 kin 40", plural=False)
@@ -227,8 +263,9 @@ class Scenes(States):
         ru_rest, en_rest, combos = found
         aux, main = english_verb(verb, who, tense, question=True)
         ru = who.ru("nom", "s") + russian_verb(verb, who, tense) + ru_rest
-        return Clause(ru, aux + who.en("s") + main + en_rest, combos, tense, who, "question",
-                      mark="?")
+        return Clause(
+            ru, aux + who.en("s") + main + en_rest, combos, tense, who, "question", mark="?"
+        )
 
     def object_first(self, tense=None, who=None, *, adverb=True) -> Clause | None:
         """ "эту книгу написала моя сестра": object, verb, subject."""
@@ -240,6 +277,11 @@ class Scenes(States):
             return None
         ru, en = noun_phrase(noun, "acc", adjective=adjective, owner=DETERMINERS["this"])
         _, main = english_verb(verb, who, "past")
-        return Clause(ru + russian_verb(verb, who, "past") + who.ru("nom", "s"),
-                      who.en("s") + main + en, combos_of(verb, noun, adjective), "past", who,
-                      "object_first")
+        return Clause(
+            ru + russian_verb(verb, who, "past") + who.ru("nom", "s"),
+            who.en("s") + main + en,
+            combos_of(verb, noun, adjective),
+            "past",
+            who,
+            "object_first",
+        )

@@ -42,8 +42,7 @@ class States(Actions):
 
     def liking(self, tense=None, who=None, *, adverb=True) -> Clause | None:
         """ "мне нравится эта песня", also with the song first."""
-        tense = "past" if tense == "past" else "present" if tense else self.one(("present",
-                                                                                "past"))
+        tense = "past" if tense == "past" else "present" if tense else self.one(("present", "past"))
         who = who or self.person("pronoun 45 name 25 family 10 kin 20", plural=False)
         plural = self.chance(0.2)
         noun = self.one(nouns_with("like", plural))
@@ -65,10 +64,19 @@ class States(Actions):
         first = self.weighted((("who", 55), ("what", 30), ("end", 15)))
         first = "what" if first == "end" and "pronoun" in who.kind else first
         ru_who = who.ru("dat", "s")
-        ru = {"who": ru_who + ru_v + ru_n, "what": ru_n + ru_who + ru_v,
-              "end": ru_n + ru_v + ru_who}[first]
-        return Clause(ru, who.en("s") + aux + main + en_n,
-                      combos_of(LIKE, noun, adjective), tense, who, "liking")
+        ru = {
+            "who": ru_who + ru_v + ru_n,
+            "what": ru_n + ru_who + ru_v,
+            "end": ru_n + ru_v + ru_who,
+        }[first]
+        return Clause(
+            ru,
+            who.en("s") + aux + main + en_n,
+            combos_of(LIKE, noun, adjective),
+            tense,
+            who,
+            "liking",
+        )
 
     def having(self, tense=None, who=None, *, adverb=True) -> Clause | None:
         """ "у маши есть собака", "у меня нет собаки"."""
@@ -89,17 +97,29 @@ class States(Actions):
             middle = was(tense, FORM[noun.gender], "v") or [("есть", "v")]
         aux = [(word, "v" if label == "a" else label) for word, label in aux]
         ru = [("у", "v"), *who.ru("u", "s"), *middle, *ru_n]
-        return Clause(ru, who.en("s") + aux + main + en_n,
-                      combos_of(HAVE, noun, adjective), tense, who, "having")
+        return Clause(
+            ru,
+            who.en("s") + aux + main + en_n,
+            combos_of(HAVE, noun, adjective),
+            tense,
+            who,
+            "having",
+        )
 
     def counting(self, tense=None, who=None, *, adverb=True) -> Clause | None:
         """ "у маши два кота", "у нас было пять яблок"."""
         tense = tense or self.weighted((("present", 75), ("past", 25)))
         who = who or self.person("pronoun 45 name 25 family 10 kin 20", plural=False)
         noun = self.one(nouns_with("many"))
-        if tense == "future" or not fits_case(who, False) or who.forms["u"] == "-" or (
-                odd(who, noun) or (noun_is(noun, "siblings") and (
-                    tense == "past" or "sibling" in who.kind))):
+        if (
+            tense == "future"
+            or not fits_case(who, False)
+            or who.forms["u"] == "-"
+            or (
+                odd(who, noun)
+                or (noun_is(noun, "siblings") and (tense == "past" or "sibling" in who.kind))
+            )
+        ):
             return None
         count = 2 + int(self.random() * (3 if noun_is(noun, "siblings pet house vehicle") else 7))
         word = "две" if count == 2 and noun.gender == "f" else NUMBERS[count].russian
@@ -122,8 +142,13 @@ class States(Actions):
         aux, main = english_verb(HAVE, who, "present", negative=negative)
         ru = [] if bare else [(getattr(adjective, key + row.gender), "O")]
         en = [] if bare else [(adjective.english, "O")]
-        ru = [("у", "v"), *who.ru("u", "s"), ("нет", "nv") if negative else ("есть", "v"),
-              *ru, (getattr(row, case), "o")]
+        ru = [
+            ("у", "v"),
+            *who.ru("u", "s"),
+            ("нет", "nv") if negative else ("есть", "v"),
+            *ru,
+            (getattr(row, case), "o"),
+        ]
         en = who.en("s") + aux + main + with_article([*en, (row.english, "o")], "a", "o")
         combos = () if bare else ((adjective.english, row.english),)
         return Clause(ru, en, combos, "present", who, "sibling")
@@ -144,10 +169,20 @@ class States(Actions):
         aux, main = english_verb(NEED, who, tense, negative=negative)
         past = was(tense, FORM[noun.gender], "v")
         ru_n, en_n = noun_phrase(noun, "nom", adjective=adjective)
-        ru = who.ru("dat", "s") + [("не", "n")] * negative + (
-            [*past, (form, "v")] if negative else [(form, "v"), *past]) + ru_n
-        return Clause(ru, who.en("s") + aux + main + en_n, combos_of(NEED, noun, adjective),
-                      tense, who, "needing")
+        ru = (
+            who.ru("dat", "s")
+            + [("не", "n")] * negative
+            + ([*past, (form, "v")] if negative else [(form, "v"), *past])
+            + ru_n
+        )
+        return Clause(
+            ru,
+            who.en("s") + aux + main + en_n,
+            combos_of(NEED, noun, adjective),
+            tense,
+            who,
+            "needing",
+        )
 
     def feeling(self, tense=None, who=None, *, adverb=True, word=None) -> Clause | None:
         """ "мне холодно", "маше было скучно"."""
@@ -155,8 +190,11 @@ class States(Actions):
         who = who or self.person("pronoun 45 name 25 family 15 kin 15", plural=False)
         if not fits_case(who, False):
             return None
-        row = next(r for r in words_of("state") if r.russian == word) if word else (
-            self.word("state"))
+        row = (
+            next(r for r in words_of("state") if r.russian == word)
+            if word
+            else (self.word("state"))
+        )
         if tense == "future" and row.russian in ("плохо", "страшно", "грустно"):
             return None
         negative = self.chance(0.2) and row.more == "be" and word is None
@@ -191,13 +229,19 @@ class States(Actions):
             row = next(r for r in words_of("short") if r.english == word)
         if tense == "future" and row.english in ("ill", "hungry"):
             return None
-        return self._be(who, row.russian.split()["mfp".index(who.gender)],
-                        tokens(row.english, "c"), tense, negative, adverb, "condition")
+        return self._be(
+            who,
+            row.russian.split()["mfp".index(who.gender)],
+            tokens(row.english, "c"),
+            tense,
+            negative,
+            adverb,
+            "condition",
+        )
 
     def _be(self, who, russian, english, tense, negative, adverb, kind, combos=()):
         label = "c" if tense == "present" else "x"
-        form = [(WILL[who.person], "x")] if tense == "future" else (
-            was(tense, FORM[who.gender]))
+        form = [(WILL[who.person], "x")] if tense == "future" else (was(tense, FORM[who.gender]))
         verb = be(tense, who.person, label)
         en = who.en("s") + verb[:1] + [("not", "n")] * negative + verb[1:] + english
         ru = who.ru("nom", "s") + [("не", "n")] * negative + form + tokens(russian, "c")
@@ -219,8 +263,12 @@ class States(Actions):
                 return None
             ru, place = place_ru(spot), place_en(spot.english_where)
         ru = ru + was(tense, 2) + [(row.russian, "c")]
-        en = [("it", "c"), *be(tense, 2, "c" if tense == "present" else "x"),
-              (row.english, "c"), *place]
+        en = [
+            ("it", "c"),
+            *be(tense, 2, "c" if tense == "present" else "x"),
+            (row.english, "c"),
+            *place,
+        ]
         ru, en = self._day(ru, en, tense, adverb)
         return Clause(ru, en, (), tense, None, "weather")
 
@@ -228,15 +276,21 @@ class States(Actions):
         """ "у меня болит голова": the owner becomes a possessive."""
         tense = tense or self.weighted((("present", 70), ("past", 30)))
         who = who or self.person("pronoun 40 name 25 family 15 kin 20", plural=False)
-        if tense == "future" or not fits_case(who, False) or (
-                who.gender == "p" or who.forms["u"] == "-"):
+        if (
+            tense == "future"
+            or not fits_case(who, False)
+            or (who.gender == "p" or who.forms["u"] == "-")
+        ):
             return None
         row = self.word("body")
         gender = {"о": 2, "а": 1}.get(row.russian[-1], 0)
         form = "болит" if tense == "present" else ("болел", "болела", "болело")[gender]
         ru = [("у", "s"), *who.ru("u", "s"), (form, "v"), (row.russian, "o")]
-        en = [*who.en("s", use="possessive"), (row.english, "o"),
-              ("hurts" if tense == "present" else "hurt", "v")]
+        en = [
+            *who.en("s", use="possessive"),
+            (row.english, "o"),
+            ("hurts" if tense == "present" else "hurt", "v"),
+        ]
         ru, en = self._day(ru, en, tense, adverb, 0.2)
         return Clause(ru, en, (), tense, who, "aching")
 

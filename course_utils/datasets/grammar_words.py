@@ -11,10 +11,14 @@ PLAIN = ("new", "old", "big", "expensive", "hot", "long", "red", "white", "blue"
 NUMBERS = {int(row.value): row for row in table("numbers")}
 DETERMINERS = {row.english: row for row in table("determiners")}
 FAVORITE = next(row for row in table("adjectives") if row.english == "favorite")
-LIE = {"present": ("лежит", "лежит", "лежит", "лежат"),
-       "past": ("лежал", "лежала", "лежало", "лежали")}
-STAND = {"present": ("стоит", "стоит", "стоит", "стоят"),
-         "past": ("стоял", "стояла", "стояло", "стояли")}
+LIE = {
+    "present": ("лежит", "лежит", "лежит", "лежат"),
+    "past": ("лежал", "лежала", "лежало", "лежали"),
+}
+STAND = {
+    "present": ("стоит", "стоит", "стоит", "стоят"),
+    "past": ("стоял", "стояла", "стояло", "стояли"),
+}
 
 
 def _verb(infinitive: str, **changes):
@@ -23,8 +27,16 @@ def _verb(infinitive: str, **changes):
 
 
 def _stative(base: str, third: str, past: str, present: str = "", russian_past: str = ""):
-    return SimpleNamespace(base=base, third=third, simple_past=past, ing="", style="stat",
-                           aspect="i", present=present, past=russian_past)
+    return SimpleNamespace(
+        base=base,
+        third=third,
+        simple_past=past,
+        ing="",
+        style="stat",
+        aspect="i",
+        present=present,
+        past=russian_past,
+    )
 
 
 def _usable(tense: str):
@@ -33,8 +45,14 @@ def _usable(tense: str):
         return [v for v in table("verbs") if v.aspect == "i" and v.present != "-"]
     if tense == "past":
         return [v for v in table("verbs") if v.past != "-"]
-    return [v for v in table("verbs") if v.style != "stat" and v.infinitive != "покупать" and (
-        v.aspect == "i" or v.present != "-") and v.infinitive not in ("ехать", "плакать")]
+    return [
+        v
+        for v in table("verbs")
+        if v.style != "stat"
+        and v.infinitive != "покупать"
+        and (v.aspect == "i" or v.present != "-")
+        and v.infinitive not in ("ехать", "плакать")
+    ]
 
 
 VERBS = {tense: _usable(tense) for tense, _ in TENSES}
@@ -42,16 +60,63 @@ LIKE, HAVE = _stative("like", "likes", "liked"), _stative("have", "has", "had")
 NEED, FEEL = _stative("need", "needs", "needed"), _stative("feel", "feels", "felt")
 WANT = _stative("want", "wants", "wanted", "хочу хочешь хочет хотим хотят", "хотел хотела хотели")
 PLAY = _verb("играть")
-LEARN = SimpleNamespace(base="learn", third="learns", ing="learning", simple_past="learned",
-                        style="prog", aspect="i", present="учу учишь учит учим учат",
-                        past="учил учила учили")
+LEARN = SimpleNamespace(
+    base="learn",
+    third="learns",
+    ing="learning",
+    simple_past="learned",
+    style="prog",
+    aspect="i",
+    present="учу учишь учит учим учат",
+    past="учил учила учили",
+)
 OBJECT_FIRST = [_verb(v) for v in ("написать", "купить", "нарисовать", "приготовить")]
-INFINITIVES = [_verb(v) for v in ("прочитать", "написать", "посмотреть", "приготовить", "купить",
-                                  "нарисовать", "продать", "позвонить", "помочь", "поехать",
-                                  "подарить")]
+INFINITIVES = [
+    _verb(v)
+    for v in (
+        "прочитать",
+        "написать",
+        "посмотреть",
+        "приготовить",
+        "купить",
+        "нарисовать",
+        "продать",
+        "позвонить",
+        "помочь",
+        "поехать",
+        "подарить",
+    )
+]
 INFINITIVES += [_verb("съесть", article="a"), _verb("выпить", article="a")]
-DUTIES = [_verb(v) for v in ("прочитать", "написать", "приготовить", "купить", "продать",
-                             "позвонить", "помочь", "поехать")]
-UNWANTED = [_verb(v) for v in ("читать", "писать", "смотреть", "слушать", "готовить", "пить",
-                               "помогать", "говорить", "ехать", "гулять", "работать",
-                               "танцевать", "спать", "отдыхать")]
+DUTIES = [
+    _verb(v)
+    for v in (
+        "прочитать",
+        "написать",
+        "приготовить",
+        "купить",
+        "продать",
+        "позвонить",
+        "помочь",
+        "поехать",
+    )
+]
+UNWANTED = [
+    _verb(v)
+    for v in (
+        "читать",
+        "писать",
+        "смотреть",
+        "слушать",
+        "готовить",
+        "пить",
+        "помогать",
+        "говорить",
+        "ехать",
+        "гулять",
+        "работать",
+        "танцевать",
+        "спать",
+        "отдыхать",
+    )
+]

@@ -38,36 +38,67 @@ TOPICS = (
     (("places", (("being_at", 100),), ALL), 4),
 )
 LONG = ("scene", "events", "tastes", "things")  # what one can go on about
-SCENE = {t: [v for v in VERBS[t] if v.aspect == "i" and v.style == "prog" and
-             v.base != "wait for"] for t in VERBS}
+SCENE = {
+    t: [v for v in VERBS[t] if v.aspect == "i" and v.style == "prog" and v.base != "wait for"]
+    for t in VERBS
+}
 EVENTS = {t: [v for v in VERBS[t] if v.aspect == "p"] for t in VERBS}
 FANS = {t: [v for v in VERBS[t] if v.frame == "fan"] for t in VERBS}
 # Why somebody does this (states with the dative, short adjectives).
 REASONS = {
-    "sleep": "плохо ill", "rest": "плохо ill", "home": "плохо ill busy", "cry":
-    "грустно страшно плохо", "eat": "hungry", "cook": "hungry", "watch": "скучно",
-    "read": "скучно", "listen to": "скучно грустно", "draw": "скучно", "call": "скучно страшно",
-    "talk to": "скучно грустно", "dance": "весело", "go": "скучно", "open": "жарко",
-    "close": "холодно", "not": "busy ill плохо", "absent": "ill",
+    "sleep": "плохо ill",
+    "rest": "плохо ill",
+    "home": "плохо ill busy",
+    "cry": "грустно страшно плохо",
+    "eat": "hungry",
+    "cook": "hungry",
+    "watch": "скучно",
+    "read": "скучно",
+    "listen to": "скучно грустно",
+    "draw": "скучно",
+    "call": "скучно страшно",
+    "talk to": "скучно грустно",
+    "dance": "весело",
+    "go": "скучно",
+    "open": "жарко",
+    "close": "холодно",
+    "not": "busy ill плохо",
+    "absent": "ill",
 }
 # What one would not expect of somebody who does this.
 CONTRASTS = {
-    "watch": "скучно грустно", "read": "скучно холодно", "listen to": "скучно грустно",
-    "write": "скучно", "sit": "холодно скучно", "walk": "холодно скучно грустно",
-    "play": "грустно скучно", "dance": "грустно", "work": "плохо", "cook": "плохо жарко",
-    "rest": "скучно жарко", "draw": "грустно скучно", "talk to": "скучно грустно",
+    "watch": "скучно грустно",
+    "read": "скучно холодно",
+    "listen to": "скучно грустно",
+    "write": "скучно",
+    "sit": "холодно скучно",
+    "walk": "холодно скучно грустно",
+    "play": "грустно скучно",
+    "dance": "грустно",
+    "work": "плохо",
+    "cook": "плохо жарко",
+    "rest": "скучно жарко",
+    "draw": "грустно скучно",
+    "talk to": "скучно грустно",
     "home": "скучно",
 }
 
 
 # What one does at the same time.
 TOGETHER = {
-    "sit": "read, write, listen to, draw, eat, drink, talk to", "rest": "read, listen to, talk to",
-    "walk": "listen to, talk to", "have lunch": "read, talk to, listen to",
-    "cook": "listen to, talk to", "eat": "watch, read, listen to, talk to",
-    "drink": "watch, read, listen to, talk to", "draw": "listen to, eat, drink",
-    "write": "listen to, drink", "read": "listen to, eat, drink", "watch": "eat, drink",
-    "listen to": "read, draw, eat, drink, cook, dance", "talk to": "eat, drink, cook",
+    "sit": "read, write, listen to, draw, eat, drink, talk to",
+    "rest": "read, listen to, talk to",
+    "walk": "listen to, talk to",
+    "have lunch": "read, talk to, listen to",
+    "cook": "listen to, talk to",
+    "eat": "watch, read, listen to, talk to",
+    "drink": "watch, read, listen to, talk to",
+    "draw": "listen to, eat, drink",
+    "write": "listen to, drink",
+    "read": "listen to, eat, drink",
+    "watch": "eat, drink",
+    "listen to": "read, draw, eat, drink, cook, dance",
+    "talk to": "eat, drink, cook",
 }
 PEOPLE = {row.english for row in table("people")} | {"i", "you", "we"}
 
@@ -80,8 +111,9 @@ class Joins(Scenes):
         """`count` clauses and the joints between them."""
         topics = TOPICS if count < 4 else tuple(t for t in TOPICS if t[0][0] in LONG)
         topic, kinds, tenses = self.weighted(topics)
-        tense = self.weighted([(t, {"present": 50, "past": 40, "future": 12}[t])
-                               for t in tenses.split()])
+        tense = self.weighted(
+            [(t, {"present": 50, "past": 40, "future": 12}[t]) for t in tenses.split()]
+        )
         used: set[str] = set()
         clauses, joints = [self.fresh(topic, kinds, tense, used)], []
         while len(clauses) < count:
@@ -105,8 +137,10 @@ class Joins(Scenes):
             if found is None or found.tense != tense or found.actor is None:
                 continue
             pronoun = "pronoun" in found.actor.kind
-            if pronoun and ((found.actor.person in (2, 4) and used) or
-                            (found.actor.person == 1 and self.chance(0.6))):
+            if pronoun and (
+                (found.actor.person in (2, 4) and used)
+                or (found.actor.person == 1 and self.chance(0.6))
+            ):
                 continue
             names = self.named(found)
             if not names & used:
@@ -123,8 +157,9 @@ class Joins(Scenes):
         """The next joint and the clause behind it."""
         found = None
         for _ in range(3):
-            joint = self.weighted((("а", 20), ("и", 24), ("но", 16), ("потому что", 20),
-                                   ("когда", 14)))
+            joint = self.weighted(
+                (("а", 20), ("и", 24), ("но", 16), ("потому что", 20), ("когда", 14))
+            )
             found = self.joined_by(joint, topic, tense, clauses, joints, used)
             if found or joint == "а":
                 break
@@ -153,25 +188,37 @@ class Joins(Scenes):
         """ "... и читает книгу": the subject and the auxiliary are not said again."""
         if not last.cut or tense == "future":
             return None
-        verbs = [v for v in EVENTS[tense] if v.base != last.kind] if topic == "events" else [
-            v for v in SCENE[tense] if v.base in TOGETHER.get(last.kind, "").split(", ")]
+        verbs = (
+            [v for v in EVENTS[tense] if v.base != last.kind]
+            if topic == "events"
+            else [v for v in SCENE[tense] if v.base in TOGETHER.get(last.kind, "").split(", ")]
+        )
         if not verbs or (last.kind == "sit" and any(w == "библиотеке" for w, _ in last.ru)):
             return None
         for _ in range(8):
             found = self.action(tense, last.actor, adverb=False, negative=False, verbs=verbs)
             if found is None or not found.cut or found.shape != last.shape:
                 continue
-            if not {word for word, _ in found.en[found.cut[1]:]} & self.named(last):
-                return Clause(found.ru[found.cut[0]:], found.en[found.cut[1]:], found.combos,
-                              tense, last.actor, found.kind, None, found.shape)
+            if not {word for word, _ in found.en[found.cut[1] :]} & self.named(last):
+                return Clause(
+                    found.ru[found.cut[0] :],
+                    found.en[found.cut[1] :],
+                    found.combos,
+                    tense,
+                    last.actor,
+                    found.kind,
+                    None,
+                    found.shape,
+                )
         return None
 
     def state(self, who: Person, tense: str, word: str) -> Clause | None:
         """A state of somebody, as a pronoun."""
         if "pronoun" not in who.kind:
             person = 4 if who.gender == "p" else 2
-            who = next(p for p in people()["pronoun"]
-                       if p.person == person and p.gender == who.gender)
+            who = next(
+                p for p in people()["pronoun"] if p.person == person and p.gender == who.gender
+            )
         if word[0] in "abcdefghijklmnopqrstuvwxyz":
             return self.condition(tense, who, adverb=False, word=word)
         return self.feeling(tense, who, adverb=False, word=word)
@@ -196,8 +243,11 @@ class Joins(Scenes):
             if "pronoun" in who.kind:
                 for _ in range(8):
                     found = self.having(tense, who, adverb=False)
-                    if found and any("n" in label for _, label in found.ru) and (
-                            found.combos[0] != last.combos[0]):
+                    if (
+                        found
+                        and any("n" in label for _, label in found.ru)
+                        and (found.combos[0] != last.combos[0])
+                    ):
                         return found
             return None
         if any(w.startswith("скучн") for w, _ in last.ru):
@@ -208,12 +258,10 @@ class Joins(Scenes):
     def _but_not(self, last: Clause, tense: str) -> Clause | None:
         """ "мама любит чай , но не любит кофе"."""
         for _ in range(4):
-            found = self.action(tense, last.actor, adverb=False, negative=True,
-                                verbs=FANS[tense])
+            found = self.action(tense, last.actor, adverb=False, negative=True, verbs=FANS[tense])
             if found and not set(found.combos) & set(last.combos):
                 ru, en = len(last.actor.ru("nom", "s")), len(last.actor.en("s"))
-                return Clause(found.ru[ru:], found.en[en:], found.combos, tense, last.actor,
-                              "not")
+                return Clause(found.ru[ru:], found.en[en:], found.combos, tense, last.actor, "not")
         return None
 
     def moment(self, last: Clause, topic: str, used: set[str]) -> Clause | None:
@@ -227,6 +275,12 @@ class Joins(Scenes):
             if names & used:
                 return None
             used |= names
-            return Clause([*russian_verb(verb, who, "past"), *who.ru("nom", "s")],
-                          [*who.en("s"), ("called", "v")], (), "past", who, "called")
+            return Clause(
+                [*russian_verb(verb, who, "past"), *who.ru("nom", "s")],
+                [*who.en("s"), ("called", "v")],
+                (),
+                "past",
+                who,
+                "called",
+            )
         return self.fresh("moment", (("action", 100),), "past", used)

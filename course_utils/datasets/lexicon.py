@@ -43,8 +43,9 @@ def table(name: str) -> tuple[SimpleNamespace, ...]:
     """Rows of `data/phrases/<name>.tsv` as objects with one attribute for each column."""
     lines = data_path("phrases", name + ".tsv").read_text(encoding="utf-8").splitlines()
     header = lines[0].split("\t")
-    return tuple(SimpleNamespace(**dict(zip(header, line.split("\t"), strict=True)))
-                 for line in lines[1:])
+    return tuple(
+        SimpleNamespace(**dict(zip(header, line.split("\t"), strict=True))) for line in lines[1:]
+    )
 
 
 @no_type_check
@@ -146,8 +147,19 @@ def _pronouns() -> list[Person]:
         forms = {case: getattr(row, case) for case in ("nom", "gen", "dat", "acc", "ins")}
         forms["u"] = row.after_u
         for gender in "mf" if row.gender == "x" else row.gender:
-            found.append(Person(forms, {}, "", [(row.english, 0)], [(row.object, 0)],
-                                int(row.person), gender, row.possessive, "pronoun"))
+            found.append(
+                Person(
+                    forms,
+                    {},
+                    "",
+                    [(row.english, 0)],
+                    [(row.object, 0)],
+                    int(row.person),
+                    gender,
+                    row.possessive,
+                    "pronoun",
+                )
+            )
     return found
 
 
@@ -159,8 +171,17 @@ def _person(row, before=(), after="", english=(), kind="") -> Person:
         words[case] = [(adjective_form(d, row.gender, case, True), k) for d, k in before]
     phrase = [*english, (row.english, 0)]
     possessive = {"m": "his", "f": "her", "p": "their"}[row.gender]
-    return Person(forms, words, after, phrase, phrase, 4 if row.gender == "p" else 2,
-                  row.gender, possessive, row.kind + kind)
+    return Person(
+        forms,
+        words,
+        after,
+        phrase,
+        phrase,
+        4 if row.gender == "p" else 2,
+        row.gender,
+        possessive,
+        row.kind + kind,
+    )
 
 
 @cache
@@ -182,15 +203,17 @@ def people() -> dict[str, tuple[Person, ...]]:
             for owner in table("determiners"):
                 if owner.english != "this":
                     group = "own" if owner.english == "own" else "kin"
-                    groups[group].append(_person(row, [(owner, 1)], "", [(owner.english, 1)],
-                                                 " " + owner.english))
+                    groups[group].append(
+                        _person(row, [(owner, 1)], "", [(owner.english, 1)], " " + owner.english)
+                    )
         if kinds[0] == "pet":
             for owner in table("determiners")[:5]:
                 groups["pet"].append(_person(row, [(owner, 1)], "", [(owner.english, 1)]))
         if kinds[0] == "kin":
             for name in names:
-                groups["of"].append(_person(row, (), name.gen,
-                                             [(name.english, 3), ("'s", 3)], " of"))
+                groups["of"].append(
+                    _person(row, (), name.gen, [(name.english, 3), ("'s", 3)], " of")
+                )
     return {name: tuple(found) for name, found in groups.items()}
 
 
@@ -205,13 +228,23 @@ def adjectives_of(tags: str) -> tuple[SimpleNamespace, ...]:
 @cache
 def nouns_with(tags: str, plural: bool = False) -> tuple[SimpleNamespace, ...]:
     """Nouns with one of these tags (with a plural, if asked for)."""
-    return tuple(row for row in table("nouns")
-                 if fits(row.tags, tags) and (not plural or row.plural != "-"))
+    return tuple(
+        row for row in table("nouns") if fits(row.tags, tags) and (not plural or row.plural != "-")
+    )
 
 
 @no_type_check
-def noun_phrase(noun, case, role="o", *, adjective=None, owner=None, english_owner=None,
-                article="a", plural=False) -> tuple[list[Token], list[Token]]:
+def noun_phrase(
+    noun,
+    case,
+    role="o",
+    *,
+    adjective=None,
+    owner=None,
+    english_owner=None,
+    article="a",
+    plural=False,
+) -> tuple[list[Token], list[Token]]:
     """A noun with its adjective and its determiner or possessor, in both languages.
 
     Parameters
@@ -267,8 +300,9 @@ def main_tokens(verb, form: str) -> list[Token]:
 
 
 @no_type_check
-def english_verb(verb, who: Person, tense: str, *, negative=False, habit=False,
-                 question=False) -> tuple[list[Token], list[Token]]:
+def english_verb(
+    verb, who: Person, tense: str, *, negative=False, habit=False, question=False
+) -> tuple[list[Token], list[Token]]:
     """English auxiliaries (with "not") and main verb for a Russian tense and aspect."""
     running = verb.style == "prog" and not habit and tense != "future"
     if tense == "past" and negative:

@@ -38,11 +38,28 @@ ENOUGH = 5  # how often every word of a test sentence stands in train, at least
 FREQUENT = 12  # sentences with words that are rarer than this are left out
 SPARE = 1.2  # sentences drawn for each that is kept
 PATTERNS = (
-    ("action", 46), ("object_first", 5), ("liking", 9), ("having", 9), ("counting", 4),
-    ("sibling", 2), ("needing", 4), ("feeling", 4), ("condition", 3), ("weather", 2),
-    ("aching", 2), ("age", 4), ("job", 2), ("comparing", 2), ("quality", 4),
-    ("this_is", 6), ("lying", 5), ("being_at", 4), ("wanting", 6), ("playing", 2),
-    ("learning", 1), ("question", 7),
+    ("action", 46),
+    ("object_first", 5),
+    ("liking", 9),
+    ("having", 9),
+    ("counting", 4),
+    ("sibling", 2),
+    ("needing", 4),
+    ("feeling", 4),
+    ("condition", 3),
+    ("weather", 2),
+    ("aching", 2),
+    ("age", 4),
+    ("job", 2),
+    ("comparing", 2),
+    ("quality", 4),
+    ("this_is", 6),
+    ("lying", 5),
+    ("being_at", 4),
+    ("wanting", 6),
+    ("playing", 2),
+    ("learning", 1),
+    ("question", 7),
 )
 
 
@@ -118,8 +135,11 @@ class Grammar(Joins):
 def _combinations() -> tuple[tuple[tuple[str, str], ...], ...]:
     """All pairs adjective + noun, and all pairs verb + object, that the grammar can make."""
     adjectives = [(a.english, n.english) for n in table("nouns") for a in adjectives_of(n.tags)]
-    verbs = [verb for verb in table("verbs")
-             if verb.frame in ("acc", "give", "fan") or verb.base == "see"]
+    verbs = [
+        verb
+        for verb in table("verbs")
+        if verb.frame in ("acc", "give", "fan") or verb.base == "see"
+    ]
     objects = [(verb.base, n.english) for verb in verbs for n in nouns_with(verb.tags)]
     return tuple(dict.fromkeys(adjectives)), tuple(dict.fromkeys(objects))
 
@@ -190,9 +210,14 @@ def _common(pools: list[list[Sentence]]) -> list[list[Sentence]]:
     """Leave out sentences with a word that is rare in all pools together."""
     words = [[s.words() for s in pool] for pool in pools]
     counts = Counter(word for pool in words for sentence in pool for word in sentence)
-    return [[s for s, sentence in zip(pool, found, strict=False)
-             if all(counts[word] >= FREQUENT for word in sentence)]
-            for pool, found in zip(pools, words, strict=False)]
+    return [
+        [
+            s
+            for s, sentence in zip(pool, found, strict=False)
+            if all(counts[word] >= FREQUENT for word in sentence)
+        ]
+        for pool, found in zip(pools, words, strict=False)
+    ]
 
 
 @no_type_check
@@ -200,8 +225,9 @@ def _split(pool: list, *sizes: int) -> list[list]:
     """Consecutive slices of these sizes."""
     ends = [0, *accumulate(sizes)]
     if ends[-1] > len(pool):
-        raise RuntimeError(f"the grammar drew {len(pool)} sentences, {ends[-1]} are needed: "
-                           f"raise SPARE")
+        raise RuntimeError(
+            f"the grammar drew {len(pool)} sentences, {ends[-1]} are needed: raise SPARE"
+        )
     return [pool[a:b] for a, b in pairwise(ends)]
 
 
@@ -234,19 +260,27 @@ def _fill(seed: int) -> dict:
     counts = Counter(word for s in train for word in s.words())
     unseen, held, *longer = (
         [s for s in pool if all(counts[w] >= ENOUGH for w in s.words())]
-        for pool in (unseen, held, *longer))
+        for pool in (unseen, held, *longer)
+    )
     test, one = _split(unseen, *tests[:2])
-    found = {"train": train, "test": test, "compositional": _split(held, sizes["compositional"])[0],
-             "validation": parts.shuffled([s for _, pool in training for s in pool])}
+    found = {
+        "train": train,
+        "test": test,
+        "compositional": _split(held, sizes["compositional"])[0],
+        "validation": parts.shuffled([s for _, pool in training for s in pool]),
+    }
     clauses = [one, *(_split(pool, PER_CLAUSES)[0] for pool in longer)]
-    return {**{name: [s.pair() for s in pool] for name, pool in found.items()},
-            "clauses": {k: [s.pair() for s in pool] for k, pool in enumerate(clauses, 1)}}
+    return {
+        **{name: [s.pair() for s in pool] for name, pool in found.items()},
+        "clauses": {k: [s.pair() for s in pool] for k, pool in enumerate(clauses, 1)},
+    }
 
 
 @no_type_check
 def _swap(pair: TranslationPair) -> TranslationPair:
-    return TranslationPair(pair.target, pair.source,
-                           tuple(sorted((t, s) for s, t in pair.alignment)))
+    return TranslationPair(
+        pair.target, pair.source, tuple(sorted((t, s) for s, t in pair.alignment))
+    )
 
 
 def load_phrases(languages: tuple[str, str] = ("ru", "en"), *, seed: int = 0) -> TranslationData:
@@ -275,8 +309,10 @@ def load_phrases(languages: tuple[str, str] = ("ru", "en"), *, seed: int = 0) ->
     """
     languages = tuple(languages)
     if languages not in (("ru", "en"), ("en", "ru")):
-        raise ValueError(f"the embedded sentences are Russian and English: languages must be "
-                         f"('ru', 'en') or ('en', 'ru'), got {languages!r}")
+        raise ValueError(
+            f"the embedded sentences are Russian and English: languages must be "
+            f"('ru', 'en') or ('en', 'ru'), got {languages!r}"
+        )
     drawn = _draw(int(seed))
     turn = _swap if languages == ("en", "ru") else (lambda pair: pair)
     lists = {name: [turn(p) for p in drawn[name]] for name in SIZES}

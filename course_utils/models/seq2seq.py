@@ -70,7 +70,9 @@ class Seq2SeqConfig:
         if self.order not in ("bahdanau", "luong"):
             raise ValueError(f'order is "bahdanau" or "luong", got {self.order!r}')
         if self.attention is None and self.order == "bahdanau":
-            raise ValueError('without attention there is nothing to attend first: use order="luong"')
+            raise ValueError(
+                'without attention there is nothing to attend first: use order="luong"'
+            )
         if self.attention == "dot" and self.d_hidden != 2 * self.d_encoder:
             raise ValueError(
                 "the dot score needs d_hidden == 2 * d_encoder, "
@@ -225,7 +227,7 @@ class Seq2Seq(nn.Module):
     def _check_source(self, source: Tensor, mask: Tensor) -> None:
         if source.shape != mask.shape:
             raise ValueError(
-                f"source_mask has the shape of source: got {tuple(mask.shape)} for {tuple(source.shape)}"
+                f"source_mask has source's shape {tuple(source.shape)}, got {tuple(mask.shape)}"
             )
         if not len(source):
             raise ValueError("an empty batch cannot be encoded: it has no sentence")

@@ -3,6 +3,7 @@
 Run `python img/01_seq2seq_attention/draw.py`; it writes bottleneck.svg beside itself.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib
@@ -36,7 +37,7 @@ def arrow(ax, start, end, shade="#444444", width=1.8, bend=0.0):
 def row(ax, words, xs, y, shade):
     for x, word in zip(xs, words, strict=True):
         box(ax, x, y, word, shade)
-    for left, right in zip(xs, xs[1:], strict=False):
+    for left, right in pairwise(xs):
         arrow(ax, (left + 0.87, y), (right - 0.87, y))
 
 
@@ -45,7 +46,9 @@ def panel(ax, title, attention):
     row(ax, SOURCE, reader, 0.0, PALETTE["blue"])
     row(ax, TARGET, writer, 0.0, PALETTE["orange"])
     for x, word in zip(reader, GLOSS, strict=True):
-        ax.text(x, -0.62, word, ha="center", va="center", fontsize=13, style="italic", color="#444444")
+        ax.text(
+            x, -0.62, word, ha="center", va="center", fontsize=13, style="italic", color="#444444"
+        )
     arrow(ax, (reader[-1] + 0.87, 0), (writer[0] - 0.87, 0))
     if attention:
         for x, weight in zip(reader, WEIGHTS, strict=True):
