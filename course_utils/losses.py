@@ -24,6 +24,7 @@ def masked_cross_entropy(
 
     Examples
     --------
+    >>> import torch
     >>> logits = torch.tensor([[[0.0, 0.0], [9.0, -9.0]]])
     >>> mask = torch.tensor([[True, False]])  # the second position, badly wrong, is padding
     >>> round(masked_cross_entropy(logits, torch.tensor([[0, 1]]), mask).item(), 4)

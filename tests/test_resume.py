@@ -188,7 +188,7 @@ def test_checkpoint_leaves_no_other_file(tmp_path):
 
 def test_checkpoint_of_other_steps_is_an_error(tmp_path):
     run("list", tmp_path / "state")
-    with pytest.raises(ValueError, match="another training: of 13 steps, not 14; delete it"):
+    with pytest.raises(ValueError, match="another training: steps was 13, now 14; delete it"):
         run("list", tmp_path / "state", steps=14)
 
 
@@ -245,3 +245,11 @@ def test_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path, monkeyp
     assert load_state(path)["at"]["step"] == 3 and os.listdir(tmp_path) == ["state"]
     found, wanted = run("list", path, seed=9), run("list")
     assert same_weights(found[0], wanted[0])
+
+
+@pytest.mark.parametrize("changed", [{"warmup_steps": 2}, {"learning_rate": 0.5}, {"schedule": "linear"}])
+def test_checkpoint_of_other_settings_is_an_error(tmp_path, changed):
+    run("list", tmp_path / "state")
+    name = next(iter(changed))
+    with pytest.raises(ValueError, match=rf"another training: {name}s? was .*; delete it"):
+        run("list", tmp_path / "state", **changed)

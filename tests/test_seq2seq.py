@@ -44,7 +44,7 @@ def test_config_is_frozen_and_has_names_only():
 @pytest.mark.parametrize(
     ("source", "mask", "message"),
     [
-        ([[4, 5]], [[1, 1, 1]], r"got \(1, 3\) for \(1, 2\)"),
+        ([[4, 5]], [[1, 1, 1]], r"\(1, 2\), got \(1, 3\)"),
         ([[4, 5], [0, 0]], [[1, 1], [0, 0]], "a sentence is empty"),
         ([[4, 5], [0, 4]], [[1, 1], [0, 1]], "padding is on the left: pad on the right"),
         ([[4, 0, 5]], [[1, 0, 1]], "has a gap"),

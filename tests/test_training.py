@@ -522,7 +522,7 @@ def test_fit_empty_mask_is_an_error():
         ({"warmup_steps": -1}, "warmup_steps is 0 or more, got -1"),
         ({"clip_norm": 0.0}, "clip_norm is above 0, got 0.0"),
     ],
-    ids=str,
+    ids=lambda value: str(value).split(" at 0x")[0],
 )
 def test_fit_wrong_arguments_are_an_error(options, message):
     with as_a_reader(), pytest.raises(ValueError, match=message):
