@@ -15,7 +15,7 @@ VENV_PYTHON := .venv/bin/python
 endif
 
 NOTEBOOKS := $(VENV_PYTHON) tools/notebooks.py
-CODE := course_utils tests tools benchmarks notebooks
+CODE := course_utils tests tools benchmarks img notebooks
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab run test test-fast notebooks lint format bench clean distclean
