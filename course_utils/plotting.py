@@ -137,7 +137,7 @@ def _frame(ax: Any, links: Sequence[tuple[int, int]]) -> None:
 
 
 def curves(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    lines: Mapping[str, tuple[Sequence, Sequence]],
     *,
     x_label: str,
     y_label: str,
@@ -272,7 +272,7 @@ def tree(
         for path in {p[:length] for p in probabilities if len(p) >= length} - set(place):
             below = [place[p] for p in place if len(p) == length + 1 and p[:length] == path]
             place[path] = sum(below) / len(below)
-    ax = new_axes(width=8, height=1 + 0.7 * len(leaves)) if ax is None else ax
+    ax = new_axes(width=8.0, height=1 + 0.7 * len(leaves)) if ax is None else ax
     chosen = {
         tuple(words[:k]): colour(index)
         for index, words in enumerate((highlight or {}).values())

@@ -247,7 +247,9 @@ def test_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path, monkeyp
     assert same_weights(found[0], wanted[0])
 
 
-@pytest.mark.parametrize("changed", [{"warmup_steps": 2}, {"learning_rate": 0.5}, {"schedule": "linear"}])
+@pytest.mark.parametrize(
+    "changed", [{"warmup_steps": 2}, {"learning_rate": 0.5}, {"schedule": "linear"}]
+)
 def test_checkpoint_of_other_settings_is_an_error(tmp_path, changed):
     run("list", tmp_path / "state")
     name = next(iter(changed))

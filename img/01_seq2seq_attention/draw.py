@@ -6,9 +6,6 @@ Run `python img/01_seq2seq_attention/draw.py`; it writes bottleneck.svg beside i
 from itertools import pairwise
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -65,16 +62,16 @@ def panel(ax, title, attention):
     ax.set_axis_off()
 
 
-def main():
+def make():
+    """The figure."""
     plt.rcParams["svg.hashsalt"] = "lesson 1"
     figure, axes = plt.subplots(
         2, 1, figsize=(13.5, 4.6), layout="constrained", height_ratios=[1.75, 3.95]
     )
     panel(axes[0], "Without attention: all that was read has to fit into one vector", False)
     panel(axes[1], "With attention: each written word looks at every word that was read", True)
-    figure.savefig(Path(__file__).with_name("bottleneck.svg"), metadata={"Date": None})
     return figure
 
 
 if __name__ == "__main__":
-    main()
+    make().savefig(Path(__file__).with_name("bottleneck.svg"), metadata={"Date": None})
