@@ -95,5 +95,5 @@ def attention_map(
     words = source.split()
     if gloss is not None:
         words = [f"{word} · {english}" for word, english in zip(words, gloss(source), strict=True)]
-    labels = dict(columns=words, rows=[*target.split(), "<end>"], row_label="translation")
+    labels = dict(columns=words, rows=[*target.split(), "<eos>"], row_label="translation")
     return heatmap(weights, **labels, links=links, ax=ax)

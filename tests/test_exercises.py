@@ -148,6 +148,44 @@ def beam_with_tensors(next_log_probs, num_beams, max_length, eos):
     return best
 
 
+def beam_until(stop, keep=False, in_place=False):
+    """Ends as soon as `stop(beam, all candidates, ended)`, with the leader; `keep`: or one ended."""
+
+    def search(next_log_probs, num_beams, max_length, eos):
+        def ended(candidate):
+            return candidate[1][-1:] == [eos]
+
+        alive, done, leaders = [(0.0, [])], [], []
+        for _ in range(max_length):
+            grown = [
+                (total + log_prob, [*ids, token])
+                for total, ids in alive
+                for token, log_prob in enumerate(next_log_probs(tuple(ids)))
+            ]
+            grown.sort(key=lambda pair: -pair[0])
+            leaders = grown[:num_beams]
+            done += filter(ended, leaders)
+            if stop(leaders, grown, ended):
+                break
+            alive = [c for c in (leaders if in_place else grown) if not ended(c)][:num_beams]
+        total, ids = max(done + leaders if keep else leaders)
+        return [token for token in ids if token != eos], total
+
+    return search
+
+
+def leader_ended(leaders, grown, ended):
+    return ended(leaders[0])
+
+
+def any_leader_ended(leaders, grown, ended):
+    return any(map(ended, leaders))
+
+
+def any_ended(leaders, grown, ended):
+    return any(map(ended, grown))
+
+
 RIGHT = [
     *SOLUTIONS.items(),
     ("01.1", bilinear_einsum),
@@ -163,6 +201,8 @@ RIGHT = [
     ("01.4", step_sentence_by_sentence),
     ("01.5", beam_that_keeps_finished_in_place),
     ("01.5", beam_with_tensors),
+    ("01.5", beam_until(leader_ended, keep=True)),
+    ("01.5", beam_until(leader_ended, keep=True, in_place=True)),
 ]
 
 
@@ -207,6 +247,34 @@ def unstable(scores, values, mask):
     return weights @ values, weights
 
 
+def fill_then_multiply(value):
+    def attend(scores, values, mask):
+        weights = scores.masked_fill(~mask, value).softmax(-1) * mask
+        return weights @ values, weights
+
+    return attend
+
+
+def maximum_off(maximum, normalise):
+    def attend(scores, values, mask):
+        weights = normalise(torch.exp(scores - maximum(scores)) * mask)
+        return weights @ values, weights
+
+    return attend
+
+
+def of_row(scores):
+    return scores.amax(-1, keepdim=True)
+
+
+def by_clamped_sum(powers):
+    return powers / powers.sum(-1, keepdim=True).clamp(min=1e-12)
+
+
+def by_sum_without_nan(powers):
+    return (powers / powers.sum(-1, keepdim=True)).nan_to_num(0.0)
+
+
 def not_normalised(scores, values, mask):
     weights = torch.sigmoid(scores) * mask
     return weights @ values, weights
@@ -236,6 +304,21 @@ def step(order="word first", look="old", mask_it=True, back="new", mean=False, z
         return (new if back == "new" else state), context, weights
 
     return decoder_step
+
+
+def step_reads(make):
+    """Gives the right context, but the cell reads something else."""
+
+    def decoder_step(embedded, state, memory, mask, score, cell):
+        context, weights = attention.attend(score(state[:, None], memory), memory, mask[:, None])
+        read = torch.cat([embedded, make(memory, mask)], dim=1)
+        return cell(read, state), context[:, 0], weights[:, 0]
+
+    return decoder_step
+
+
+def mean_of_real(memory, mask):
+    return (memory * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
 
 
 def step_with_two_moves(embedded, state, memory, mask, score, cell):
@@ -418,6 +501,11 @@ WRONG = [
         ),
         "own tanh",
     ),
+    (
+        "01.2",
+        lambda query, key, w_query, w_key, w: pairs(query, key, w_query.T, w_key.T).tanh() @ w,
+        "W_q and W_k are both transposed: they have the shapes A Dq and A Dk. Over",
+    ),
     ("01.3", inverted, "mask is inverted"),
     ("01.3", softmax_then_mask, "mask after the softmax"),
     ("01.3", fill(-math.inf, dim=1), "which axis did you normalise"),
@@ -427,6 +515,12 @@ WRONG = [
     ("01.3", fill(-5.0), "low enough"),
     ("01.3", fill(-math.inf), "may attend to nothing gets NaN"),
     ("01.3", fill(torch.finfo(torch.float32).min), "still spreads weight"),
+    ("01.3", fill_then_multiply(-5), "the hidden ones took their part first"),
+    ("01.3", fill_then_multiply(-20), "score that you gave the hidden ones is higher"),
+    ("01.3", fill_then_multiply(-100), "gave the hidden ones is higher and takes everything"),
+    ("01.3", maximum_off(of_row, by_clamped_sum), "maximum that of the open scores only"),
+    ("01.3", maximum_off(of_row, by_sum_without_nan), "Is your maximum that of the open"),
+    ("01.3", maximum_off(torch.max, by_clamped_sum), "gets zeros only"),
     ("01.3", unstable, "large scores give NaN"),
     ("01.3", not_normalised, "what do you divide by"),
     ("01.3", other_context, "your weights are right, your context is not"),
@@ -448,6 +542,16 @@ WRONG = [
     ("01.4", step(mask_it=False), "mask is ignored"),
     ("01.4", step(back="old"), "the old state comes back"),
     ("01.4", step(mean=True), "the memory's mean"),
+    (
+        "01.4",
+        step_reads(lambda memory, mask: memory.mean(1)),
+        "what the cell reads does not use the weights: the memory's mean. ",
+    ),
+    (
+        "01.4",
+        step_reads(mean_of_real),
+        "cell reads does not use the weights: the memory's mean over",
+    ),
     ("01.4", step(zeros=True), "starts from zeros"),
     ("01.4", step_with_extra_axis, "which axis of length 1 is left over"),
     ("01.4", step_squeezed, "axis that only happens to have length 1"),
@@ -463,6 +567,10 @@ WRONG = [
     ("01.5", beam(per_beam=True), "the best of all together"),
     ("01.5", beam(keep_eos=True), "still hold eos"),
     ("01.5", beam(stop_early=True), "first finished sequence"),
+    ("01.5", beam_until(any_leader_ended), "can a longer one still be better?"),
+    ("01.5", beam_until(any_ended), "you stop at the first finished sequence: can a longer"),
+    ("01.5", beam_until(leader_ended), "throw the finished ones before it away"),
+    ("01.5", beam_until(leader_ended, in_place=True), "stop when the best of the beam is finished"),
     ("01.5", beam(longer=1), "one token too long"),
     ("01.5", beam(longer=-1), "one token too short"),
     ("01.5", beam(take=min), "the worst finished sequence"),
@@ -643,10 +751,40 @@ def test_strict_mode_raises_unless_passed(monkeypatch):
     assert not check("01.1", None).passed
 
 
-@pytest.mark.parametrize("name", ["01.9", "1.1", "", "99.1"])
-def test_unknown_name_lists_the_names(name):
-    with pytest.raises(ValueError, match=r"01\.1, 01\.2, 01\.3, 01\.4, 01\.5"):
-        check(name, solutions.bilinear_score)
+@pytest.mark.parametrize("name", ["01.6", "1.1", "", "\n", "99.1", None, solutions.attend])
+def test_unknown_name_is_one_line_that_lists_the_names(name, capsys):
+    result = check(name, solutions.bilinear_score)
+    assert result.status == "unknown" and not result.passed
+    assert "there is no such check, only 01.1, 01.2, 01.3, 01.4, 01.5." in result.hint
+    out = capsys.readouterr().out
+    assert out == f"{result}\n" and out.count("\n") == 1 and not out.startswith(" ")
+    with pytest.raises(AssertionError, match="there is no such check"):
+        check(name, solutions.bilinear_score, strict=True)
+    with pytest.raises(ValueError, match="there is no such check"):
+        find(name)
+
+
+def test_unknown_name_is_shown():
+    assert str(check("01.6", None)).startswith("01.6 unknown: there is no such check")
+    assert check("", None).name == "''"
+
+
+def test_finished_sequence_that_never_leads_is_found():
+    rows = {(): (0.3, 0.5, 0.2)}
+
+    def ask(prefix):
+        return [math.log(p) for p in rows.get(prefix, (0.2, 0.4, 0.4))]
+
+    assert solutions.beam_search(ask, 2, 4, 0) == ([], pytest.approx(math.log(0.3)))
+    assert beam_until(leader_ended)(ask, 2, 4, 0)[1] == pytest.approx(-3.442, abs=1e-3)
+
+
+def test_hidden_score_above_the_open_ones_is_among_the_cases():
+    scores, values = torch.tensor([[[-300.0, -300.0, 0.0]]]), torch.ones(1, 3, 1)
+    mask = torch.tensor([[[True, True, False]]])
+    cases = find("01.3").judge.cases()
+    assert any(torch.equal(s, scores) and torch.equal(m, mask) for s, _, m in cases)
+    assert solutions.attend(scores, values, mask)[1].tolist() == [[[0.5, 0.5, 0.0]]]
 
 
 def test_result_shows_nothing_in_a_notebook():

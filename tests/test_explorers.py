@@ -65,5 +65,5 @@ def test_attention_map_writes_the_gloss_beside_the_words():
     ax = attention_map(attention, "i sleep .", "я сплю .", gloss=lambda _: ["i", "sleep", "."])
     labels = [label.get_text() for label in ax.get_xticklabels()]
     assert labels == ["я · i", "сплю · sleep", ". · ."]
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["i", "sleep", ".", "<end>"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["i", "sleep", ".", "<eos>"]
     plt.close("all")

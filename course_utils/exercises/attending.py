@@ -20,12 +20,16 @@ def _attend_cases() -> list[Inputs]:
     rand = partial(normal, generator)
     pairs = torch.rand(2, 3, 5, generator=generator, device="cpu") < 0.6
     pairs[..., 2] = True  # every query has a key
+    two = torch.tensor([[[True, True, False]]], device="cpu")
     return [
         (rand(4, 4, 4), rand(4, 4, 4), key_mask(4, 2, 3, 1)),
         (rand(2, 3, 5), rand(2, 5, 2), pairs),
         (rand(3, 2, 4), rand(3, 4, 6), key_mask(2, 0, 4)),  # nothing to attend to in the second row
         (rand(1, 1, 3), rand(1, 3, 2), key_mask(3)),
         (rand(2, 3, 4) * 100, rand(2, 4, 2), key_mask(4, 2)),
+        # Open scores far below any usual fill value: the hidden one is the highest, or just as low.
+        (torch.tensor([[[-300.0, -300.0, 0.0]]], device="cpu"), rand(1, 3, 2), two),
+        (torch.full((1, 1, 3), -300.0, device="cpu"), rand(1, 3, 2), two),
     ]
 
 
@@ -86,6 +90,35 @@ _CONTEXT_WRONG = (
 )
 
 
+_NOT_LOW_ENOUGH = (
+    "open keys with scores of -300 get the weight 0: the score that you gave the hidden ones is "
+    "higher and takes everything. Which score is below all others, whatever they are?"
+)
+_MAXIMUM_OF_HIDDEN = (
+    "a hidden key with a high score pushes the weights of the open ones to 0: it still has a part "
+    "in what you take off, or in the sum. Is your maximum that of the open scores only?"
+)
+_ALL_ZERO = (
+    "a query with open keys gets zeros only: beside another score theirs are too low for float32. "
+    "Which scores share its softmax, or the maximum that you take off?"
+)
+_TOOK_PART = (
+    "where keys are hidden, the weights of the open ones sum to {:.5g}, not to 1: the hidden ones "
+    "took their part first. Which score leaves them none, whatever the other scores are?"
+)
+
+
+def _fill_then_multiply(s: Tensor, v: Tensor, m: Tensor) -> Outputs:
+    """A finite score for the hidden keys, and zeros afterwards: they may take the most."""
+    return _weigh(s.masked_fill(~m, -100.0).softmax(-1) * m, v)
+
+
+def _maximum_of_all(s: Tensor, v: Tensor, m: Tensor) -> Outputs:
+    """Takes off the maximum of all scores of the row, hidden ones too."""
+    powers = torch.exp(s - s.amax(-1, keepdim=True)) * m
+    return _weigh(powers / powers.sum(-1, keepdim=True).clamp(min=1e-9), v)
+
+
 def _diagnose_attend(inputs: Inputs, outputs: Outputs, expected: Outputs) -> str | None:
     mask = inputs[2].expand_as(expected[1])
     context, weights = outputs
@@ -104,9 +137,14 @@ def _diagnose_attend(inputs: Inputs, outputs: Outputs, expected: Outputs) -> str
     if torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
         return None
     for axis, hint in ((1, _OVER_QUERIES), (0, _OVER_BATCH)):
-        sums = weights.sum(axis)[mask.any(axis)]
-        if torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+        along = weights.sum(axis)[mask.any(axis)]
+        if torch.allclose(along, torch.ones_like(along), atol=1e-4):
             return hint
+    if (sums < 1e-6).any() and inputs[0].max() - inputs[0].min() > 50:
+        return _ALL_ZERO
+    off = (sums - 1).abs() > 1e-4
+    if (sums < 1 + 1e-4).all() and not (off & mask.all(-1)[mask.any(-1)]).any():
+        return _TOOK_PART.format(float(sums.min()))
     return "your weights do not sum to 1 over the keys: what do you divide by?"
 
 
@@ -150,6 +188,8 @@ ATTEND = Exercise(
         ),
         Mistake(_EMPTY_NAN, lambda s, v, m: _weigh(s.masked_fill(~m, -torch.inf).softmax(-1), v)),
         Mistake(_EMPTY_UNIFORM, lambda s, v, m: _weigh(s.masked_fill(~m, -1e9).softmax(-1), v)),
+        Mistake(_NOT_LOW_ENOUGH, _fill_then_multiply),
+        Mistake(_MAXIMUM_OF_HIDDEN, _maximum_of_all),
         Mistake(_NO_SOFTMAX, lambda s, v, m: _weigh(s * m, v)),
         Mistake(_NO_SOFTMAX, lambda s, v, m: _weigh(s.masked_fill(~m, -1e9), v)),
         Mistake(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from operator import add
 from typing import Any
 
@@ -22,6 +23,12 @@ from course_utils.exercises.table import Table
 # Greedy takes 1 first (0.5 * 0.4 = 0.20); the best is 2 (0.4 * 0.9 = 0.36). As in the lesson.
 _TRAP = {(): (0.1, 0.5, 0.4), (1,): (0.4, 0.3, 0.3), (2,): (0.9, 0.05, 0.05)}
 
+# Nothing at all is the best (0.3), but it never leads the beam: 1 (0.5) does, and is cut at
+# max_length with 0.5 * 0.45 ** 3 = 0.046. Whoever waits for a leader that ends must keep the rest.
+_NEVER_FIRST = {(): (0.3, 0.5, 0.2)} | {
+    prefix: (0.2, 0.45, 0.35) for length in (1, 2, 3) for prefix in product((1, 2), repeat=length)
+}
+
 # Size, eos, seed, num_beams, max_length: found by trying seeds until every known mistake shows and
 # no two of them look alike.
 _DRAWN = ((5, 4, 256, 3, 5), (5, 2, 16, 3, 4), (5, 2, 86, 3, 4), (4, 3, 1, 2, 4))
@@ -29,7 +36,7 @@ _DRAWN = ((5, 4, 256, 3, 5), (5, 2, 16, 3, 4), (5, 2, 86, 3, 4), (4, 3, 1, 2, 4)
 
 def _cases() -> list[Inputs]:
     drawn = [(Table(v, eos, seed=seed), k, length, eos) for v, eos, seed, k, length in _DRAWN]
-    return [(Table(3, 0, _TRAP), 2, 2, 0), *drawn]
+    return [(Table(3, 0, _TRAP), 2, 2, 0), *drawn, (Table(3, 0, _NEVER_FIRST), 2, 4, 0)]
 
 
 def _read(result: Any, inputs: Inputs) -> Outputs:
@@ -161,6 +168,25 @@ def _finished_lost(ask, num_beams, max_length, eos):
     return [token for token in ids if token != eos], score
 
 
+def _stop(ask, num_beams, max_length, eos, *, among, take_end=False, in_place=False):
+    """Stops as soon as one of the first `among(num_beams)` candidates is finished.
+
+    Gives the best candidate of that step, with `take_end` the best finished one. Others that are
+    finished are thrown away, with `in_place` after they took a place in the beam.
+    """
+    running, ends = [(0.0, ())], []
+    for _ in range(max_length):
+        longer = [(s + lp, (*p, t)) for s, p in running for t, lp in enumerate(ask(p))]
+        longer.sort(reverse=True)
+        ends = [c for c in longer[: among(num_beams)] if c[1][-1] == eos]
+        if ends:
+            break
+        beam = longer[:num_beams] if in_place else longer
+        running = [c for c in beam if c[1][-1] != eos][:num_beams]
+    score, ids = ((take_end and ends) or longer)[0]
+    return [token for token in ids if token != eos], score
+
+
 _GREEDY = (
     "this is greedy search: one beginning goes on at each step. Do you keep num_beams different "
     "ones, or copies of one?"
@@ -186,9 +212,10 @@ _MEAN = (
     "you divide by the length: that looks for the best mean, not for the most probable sequence. "
     "Which of the two does this exercise ask for?"
 )
-_FIRST = (
-    "you stop at the first finished sequence: one that still runs may end with a better score. "
-    "When can you be sure?"
+_FIRST = "you stop at the first finished sequence: can a longer one still be better?"
+_LEADER = (
+    "you stop when the best of the beam is finished and throw the finished ones before it away: "
+    "was one of them better? Where do you keep them?"
 )
 _ORDER = "you return the {} finished sequence, not the best: by what do you choose?"
 _LENGTH = (
@@ -242,6 +269,12 @@ BEAM_SEARCH = Exercise(
         Mistake(_PAST_EOS, partial(_past_eos, strip=lambda ids, eos: [t for t in ids if t != eos])),
         Mistake(_MEAN, partial(_search, best=_choose(lambda c: c[0] / len(c[1])))),
         Mistake(_FIRST, partial(_search, best=lambda found, eos: _choose(_score)(found[:1], eos))),
+        # Stops at an end in the beam, or anywhere, and takes what leads then, or the end.
+        Mistake(_FIRST, partial(_stop, among=lambda k: k)),
+        Mistake(_FIRST, partial(_stop, among=lambda k: None)),
+        Mistake(_FIRST, partial(_stop, among=lambda k: None, take_end=True)),
+        Mistake(_LEADER, partial(_stop, among=lambda k: 1)),
+        Mistake(_LEADER, partial(_stop, among=lambda k: 1, in_place=True)),
         Mistake(_ORDER.format("longest"), partial(_search, best=_choose(lambda c: len(c[1])))),
         Mistake(
             _ORDER.format("last"),

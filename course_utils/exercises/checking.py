@@ -1,8 +1,9 @@
 """`check(name, answer)`: is this exercise solved, and if not, what is wrong with the answer?
 
 Prints one line, `01.1 not attempted`, `01.1 not yet: ...` or `01.1 passed`, and never raises for
-what the answer does, so that an unsolved exercise stops no lecture. In strict mode (the
-environment variable COURSE_STRICT=1, for CI) anything but *passed* raises.
+what the answer does, nor for a name that does not exist (`01.6 unknown: ...`), so that no exercise
+stops a lecture. In strict mode (the environment variable COURSE_STRICT=1, for CI) anything but
+*passed* raises.
 
 The exercises of a lesson are in a module of their own, which is imported when one of them is
 checked. How an answer is judged is in `comparing`.
@@ -11,12 +12,13 @@ checked. How an answer is judged is in `comparing`.
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-NOT_ATTEMPTED, NOT_YET, PASSED = "not attempted", "not yet", "passed"
+NOT_ATTEMPTED, NOT_YET, PASSED, UNKNOWN = "not attempted", "not yet", "passed", "unknown"
 
 # The first part of an exercise's name -> the module that holds the lesson's exercises.
 LESSONS = {"01": "course_utils.exercises.seq2seq_attention"}
@@ -74,9 +76,9 @@ class Result:
     name : str
         Of the exercise.
     status : str
-        "not attempted", "not yet" or "passed".
+        "not attempted", "not yet" or "passed"; "unknown" when there is no exercise of this name.
     hint : str
-        What is wrong, empty unless the status is "not yet".
+        What is wrong, empty unless the status is "not yet" or "unknown".
     """
 
     name: str
@@ -114,23 +116,33 @@ def check(name: str, answer: Any, *, strict: bool | None = None) -> Result:
 
     Raises
     ------
-    ValueError
-        When there is no exercise of this name.
     AssertionError
-        In strict mode, when the answer does not pass.
+        In strict mode, when the answer does not pass or there is no exercise of this name.
 
     Examples
     --------
     >>> result = check("01.1", lambda query, key, weight: query @ weight @ key.transpose(1, 2))
     01.1 passed
     """
-    result = _judge(find(name), answer)
+    try:
+        exercise = find(name)
+    except ValueError as error:
+        result = Result(_one_line(name), UNKNOWN, str(error))
+    else:
+        result = _judge(exercise, answer)
     print(result)
     if strict is None:
         strict = os.environ.get("COURSE_STRICT", "0") not in ("", "0")
     if strict and not result.passed:
         raise AssertionError(str(result))
     return result
+
+
+def _one_line(name: Any) -> str:
+    """A wrong name, in quotes where it would not be seen; of other things a few words."""
+    if isinstance(name, str) and name.strip() and name.isprintable():
+        return name
+    return " ".join(reprlib.repr(name).split())  # short, and never raises
 
 
 def find(name: str) -> Exercise:
@@ -148,8 +160,7 @@ def find(name: str) -> Exercise:
                 return exercise
     names = ", ".join(exercise.name for lesson in LESSONS for exercise in exercises(lesson))
     raise ValueError(
-        f"there is no checked exercise {name!r}; there are {names}. "
-        'Call it as check("01.1", your_function)'
+        f'there is no such check, only {names}. Call it as check("01.1", your_function)'
     )
 
 

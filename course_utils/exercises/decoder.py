@@ -89,6 +89,13 @@ def _with_context(make):
     return lambda x, h, v, m, f, c: _step(x, h, v, m, f, c, context=make(v, m[..., None].float()))
 
 
+def _with_read(make):
+    """A step whose cell reads `make(memory, mask as numbers)`; the returned context is right."""
+    return lambda x, h, v, m, f, c: _step(
+        x, h, v, m, f, c, read=torch.cat([x, make(v, m[..., None].float())], -1)
+    )
+
+
 def _twice(x, h, memory, mask, score, cell):
     state, context, weights = _step(x, h, memory, mask, score, cell)
     return cell(torch.cat([x, context], -1), state), context, weights
@@ -98,6 +105,17 @@ _NOT_WEIGHTED = (
     "your context does not use the weights: the memory's {}. "
     "What does attend multiply the weights with?"
 )
+_READS_UNWEIGHTED = (
+    "your context is right, but what the cell reads does not use the weights: the memory's {}. "
+    "What do you join with the embedded word?"
+)
+_INSTEAD_OF_CONTEXT = {
+    "mean": lambda v, m: v.mean(1),
+    "mean over the real positions": lambda v, m: (v * m).sum(1) / m.sum(1),
+    "sum": lambda v, m: v.sum(1),
+    "last position": lambda v, m: v[:, -1],
+    "first position": lambda v, m: v[:, 0],
+}
 _NEW_STATE_LOOKS = (
     "you attend with the new state: that is Luong's order. In Bahdanau's the old state asks, and "
     "the cell reads the answer. Which of the two lines comes first?"
@@ -192,13 +210,13 @@ DECODER_STEP = Exercise(
                 torch.ones_like(v[..., 0]),
             ),
         ),
-        Mistake(_NOT_WEIGHTED.format("mean"), _with_context(lambda v, m: v.mean(1))),
-        Mistake(
-            _NOT_WEIGHTED.format("mean over the real positions"),
-            _with_context(lambda v, m: (v * m).sum(1) / m.sum(1)),
+        *(
+            Mistake(_NOT_WEIGHTED.format(n), _with_context(f))
+            for n, f in _INSTEAD_OF_CONTEXT.items()
         ),
-        Mistake(_NOT_WEIGHTED.format("sum"), _with_context(lambda v, m: v.sum(1))),
-        Mistake(_NOT_WEIGHTED.format("last position"), _with_context(lambda v, m: v[:, -1])),
-        Mistake(_NOT_WEIGHTED.format("first position"), _with_context(lambda v, m: v[:, 0])),
+        *(
+            Mistake(_READS_UNWEIGHTED.format(n), _with_read(f))
+            for n, f in _INSTEAD_OF_CONTEXT.items()
+        ),
     ),
 )

@@ -153,7 +153,8 @@ ADDITIVE = Exercise(
             lambda q, k, wq, wk, w: torch.tanh(_sums(q, k, wk, wq)) @ w,
         ),
         Mistake(
-            _W_TRANSPOSED.format("W_q and W_k are each transposed; W_q", "Dq", "query"),
+            "W_q and W_k are both transposed: they have the shapes A Dq and A Dk. "
+            "Over which axis of each do you sum?",
             lambda q, k, wq, wk, w: torch.tanh(_sums(q, k, wq.T, wk.T)) @ w,
         ),
         Mistake(
