@@ -159,8 +159,8 @@ class LengthBatches:
     def __iter__(self) -> Iterator[PairBatch]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(len(self.pairs), generator=generator).tolist()
-        # A stable sort by length keeps the random order inside each length.
-        order.sort(key=lambda index: len(self.pairs[index][0]))
+        # A stable sort by both lengths keeps the random order among equals.
+        order.sort(key=lambda index: tuple(map(len, self.pairs[index])))
         batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
         for which in torch.randperm(len(batches), generator=generator).tolist():
             yield pair_batch([self.pairs[index] for index in batches[which]], **self.special)

@@ -149,7 +149,7 @@ def beam_with_tensors(next_log_probs, num_beams, max_length, eos):
 
 
 def beam_until(stop, keep=False, in_place=False):
-    """Ends as soon as `stop(beam, all candidates, ended)`, with the leader; `keep`: or one ended."""
+    """Ends as soon as `stop(beam, candidates, ended)`, with the leader; `keep`: or one ended."""
 
     def search(next_log_probs, num_beams, max_length, eos):
         def ended(candidate):
@@ -569,6 +569,11 @@ WRONG = [
     ("01.5", beam(stop_early=True), "first finished sequence"),
     ("01.5", beam_until(any_leader_ended), "can a longer one still be better?"),
     ("01.5", beam_until(any_ended), "you stop at the first finished sequence: can a longer"),
+    (
+        "01.5",
+        lambda next_log_probs, num_beams, max_length, eos: ([], next_log_probs(())[eos]),
+        "you stop at the first finished sequence: can",
+    ),
     ("01.5", beam_until(leader_ended), "throw the finished ones before it away"),
     ("01.5", beam_until(leader_ended, in_place=True), "stop when the best of the beam is finished"),
     ("01.5", beam(longer=1), "one token too long"),

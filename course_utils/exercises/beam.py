@@ -23,10 +23,12 @@ from course_utils.exercises.table import Table
 # Greedy takes 1 first (0.5 * 0.4 = 0.20); the best is 2 (0.4 * 0.9 = 0.36). As in the lesson.
 _TRAP = {(): (0.1, 0.5, 0.4), (1,): (0.4, 0.3, 0.3), (2,): (0.9, 0.05, 0.05)}
 
-# Nothing at all is the best (0.3), but it never leads the beam: 1 (0.5) does, and is cut at
-# max_length with 0.5 * 0.45 ** 3 = 0.046. Whoever waits for a leader that ends must keep the rest.
-_NEVER_FIRST = {(): (0.3, 0.5, 0.2)} | {
-    prefix: (0.2, 0.45, 0.35) for length in (1, 2, 3) for prefix in product((1, 2), repeat=length)
+# Nothing at all is the best (0.3), but it never leads the beam: 1 (0.4) does, and is cut at
+# max_length with 0.4 * 0.45 ** 3 = 0.036. Whoever waits for a leader that ends must keep the rest.
+_NEVER_FIRST = {(): (0.3, 0.4, 0.2, 0.1)} | {
+    prefix: (0.2, 0.45, 0.23, 0.12)
+    for length in (1, 2, 3)
+    for prefix in product((1, 2, 3), repeat=length)
 }
 
 # Size, eos, seed, num_beams, max_length: found by trying seeds until every known mistake shows and
@@ -36,7 +38,7 @@ _DRAWN = ((5, 4, 256, 3, 5), (5, 2, 16, 3, 4), (5, 2, 86, 3, 4), (4, 3, 1, 2, 4)
 
 def _cases() -> list[Inputs]:
     drawn = [(Table(v, eos, seed=seed), k, length, eos) for v, eos, seed, k, length in _DRAWN]
-    return [(Table(3, 0, _TRAP), 2, 2, 0), *drawn, (Table(3, 0, _NEVER_FIRST), 2, 4, 0)]
+    return [(Table(3, 0, _TRAP), 2, 2, 0), *drawn, (Table(4, 0, _NEVER_FIRST), 2, 4, 0)]
 
 
 def _read(result: Any, inputs: Inputs) -> Outputs:

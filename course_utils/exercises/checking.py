@@ -97,7 +97,7 @@ class Result:
         """Nothing: `check` has printed the line already."""
 
 
-def check(name: str, answer: Any, *, strict: bool | None = None) -> Result:
+def check(name: Any, answer: Any, *, strict: bool | None = None) -> Result:
     """Judge an answer to an exercise and print what was found, in one line.
 
     Parameters
@@ -145,7 +145,7 @@ def _one_line(name: Any) -> str:
     return " ".join(reprlib.repr(name).split())  # short, and never raises
 
 
-def find(name: str) -> Exercise:
+def find(name: Any) -> Exercise:
     """The exercise of this name.
 
     Raises
