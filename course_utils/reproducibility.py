@@ -71,6 +71,7 @@ def environment() -> dict[str, str]:
             report[name] = version(name)
         except PackageNotFoundError:
             report[name] = "not installed"
+    report["torch"] = str(torch.__version__)  # with the build: 2.13.0+cpu
     report["device"] = str(choose_device())
     report["threads"] = str(torch.get_num_threads())
     return report

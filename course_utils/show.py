@@ -39,10 +39,12 @@ def source_of(thing: Callable | type) -> str:
 
 def show_source(*things: Callable | type) -> None:
     """Display the package's own source in a notebook, without docstrings."""
-    from IPython.display import Code, display
+    from IPython.display import display
 
     for thing in things:
-        display(Code(source_of(thing), language="python"))
+        source = source_of(thing)
+        fenced = f"```python\n{source}\n```"  # coloured by JupyterLab, GitHub and the pages alike
+        display({"text/plain": source, "text/markdown": fenced}, raw=True)
 
 
 def table(rows: Sequence[dict[str, Any]], *, digits: int = 3, caption: str = "") -> Any:

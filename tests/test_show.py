@@ -99,10 +99,11 @@ def test_show_source_displays_python_code(monkeypatch):
     import IPython.display
 
     seen = []
-    monkeypatch.setattr(IPython.display, "display", seen.append)
+    monkeypatch.setattr(IPython.display, "display", lambda bundle, raw: seen.append(bundle))
     show_source(source_of, table)
-    assert [code.data for code in seen] == [source_of(source_of), source_of(table)]
-    assert all(code.language == "python" for code in seen)
+    assert [code["text/plain"] for code in seen] == [source_of(source_of), source_of(table)]
+    for code in seen:
+        assert code["text/markdown"] == f"```python\n{code['text/plain']}\n```"
 
 
 ROWS = [
