@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from course_utils.datasets.folder import read_pairs
 from course_utils.datasets.pairs import TranslationPair
+from course_utils.datasets.translation import references_by_source
 from course_utils.losses import translation_loss
 from course_utils.metrics import bleu, exact_match
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
@@ -98,12 +99,12 @@ def plain_score(model, references, source_tokenizer, target_tokenizer, *, pad: b
     """BLEU and exact match, with or without the padding of the training."""
     model.eval()
     found = []
-    for sentence in references:
+    sentences, several = references
+    for sentence in sentences:
         ids = source_tokenizer.encode(sentence)
         source = padded([ids]) if pad else torch.tensor([[*ids, EOS]])
         words = model(source)[0].argmax(-1).tolist()
         found.append(target_tokenizer.decode(words[: words.index(EOS)] if EOS in words else words))
-    several = list(references.values())
     return {"bleu": bleu(found, several), "exact": exact_match(found, several)}
 
 
@@ -176,9 +177,7 @@ def main() -> None:
     whole = PLAIN_TOTAL_EPOCHS * epoch
     note = "measured" if options.plain_epochs >= PLAIN_TOTAL_EPOCHS else "extrapolated"
     print(f"plain: {epoch:.1f} s an epoch, {whole:.0f} s for {PLAIN_TOTAL_EPOCHS} ({note})")
-    references: dict[str, list[str]] = {}
-    for pair in test:
-        references.setdefault(pair.source, []).append(pair.target)
+    references = references_by_source(test)
     for pad in (False, True):
         score = plain_score(plain, references, *tokenizers, pad=pad)
         print(f"plain after {len(seconds)} epochs, padding when used: {pad}: {score}")

@@ -15,14 +15,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
-def _check_widths(what: str, query: Tensor, key: Tensor, query_dim: int, key_dim: int) -> None:
-    if query.shape[-1] != query_dim or key.shape[-1] != key_dim:
-        raise ValueError(
-            f"{what} takes queries of width {query_dim} and keys of width {key_dim}, "
-            f"got query {tuple(query.shape)} and key {tuple(key.shape)}"
-        )
-
-
 def dot_score(
     query: Float[Tensor, "B Tq D"], key: Float[Tensor, "B Tk D"]
 ) -> Float[Tensor, "B Tq Tk"]:
@@ -66,7 +58,32 @@ class DotScore(nn.Module):
         return self.compare(query, self.project_keys(key))
 
 
-class BilinearScore(DotScore):
+class LearnedScore(DotScore):
+    """What the scores with weights share: queries and keys of two widths, which are checked."""
+
+    def __init__(self, query_dim: int, key_dim: int) -> None:
+        super().__init__()
+        self.query_dim, self.key_dim = query_dim, key_dim
+
+    def forward(
+        self, query: Float[Tensor, "B Tq Dq"], key: Float[Tensor, "B Tk Dk"]
+    ) -> Float[Tensor, "B Tq Tk"]:
+        """Scores of every query against every key.
+
+        Raises
+        ------
+        ValueError
+            When a width is not the one given at construction.
+        """
+        if query.shape[-1] != self.query_dim or key.shape[-1] != self.key_dim:
+            raise ValueError(
+                f"{type(self).__name__} takes queries of width {self.query_dim} and keys of width "
+                f"{self.key_dim}, got query {tuple(query.shape)} and key {tuple(key.shape)}"
+            )
+        return self.compare(query, self.project_keys(key))
+
+
+class BilinearScore(LearnedScore):
     """Score by a learned matrix, `queryᵀ W key` (Luong's "general" score).
 
     Parameters
@@ -80,29 +97,15 @@ class BilinearScore(DotScore):
     """
 
     def __init__(self, query_dim: int, key_dim: int) -> None:
-        super().__init__()
-        self.query_dim, self.key_dim = query_dim, key_dim
+        super().__init__(query_dim, key_dim)
         self.weight = nn.Linear(key_dim, query_dim, bias=False)
 
     def project_keys(self, key: Float[Tensor, "B Tk Dk"]) -> Float[Tensor, "B Tk Dq"]:
         """`W key`: computed once for all queries."""
         return self.weight(key)
 
-    def forward(
-        self, query: Float[Tensor, "B Tq Dq"], key: Float[Tensor, "B Tk Dk"]
-    ) -> Float[Tensor, "B Tq Tk"]:
-        """Scores of every query against every key.
 
-        Raises
-        ------
-        ValueError
-            When a width is not the one given at construction.
-        """
-        _check_widths("BilinearScore", query, key, self.query_dim, self.key_dim)
-        return self.compare(query, self.project_keys(key))
-
-
-class AdditiveScore(nn.Module):
+class AdditiveScore(LearnedScore):
     """Score by a small network, `wᵀ tanh(U query + V key)` (Bahdanau's score).
 
     Parameters
@@ -118,8 +121,7 @@ class AdditiveScore(nn.Module):
     """
 
     def __init__(self, query_dim: int, key_dim: int, hidden_dim: int) -> None:
-        super().__init__()
-        self.query_dim, self.key_dim = query_dim, key_dim
+        super().__init__(query_dim, key_dim)
         self.query = nn.Linear(query_dim, hidden_dim, bias=False)
         self.key = nn.Linear(key_dim, hidden_dim)
         self.score = nn.Linear(hidden_dim, 1, bias=False)
@@ -134,19 +136,6 @@ class AdditiveScore(nn.Module):
         """Scores against keys that went through `project_keys`."""
         hidden = torch.tanh(self.query(query)[:, :, None] + projected[:, None])  # B Tq Tk A
         return self.score(hidden).squeeze(-1)
-
-    def forward(
-        self, query: Float[Tensor, "B Tq Dq"], key: Float[Tensor, "B Tk Dk"]
-    ) -> Float[Tensor, "B Tq Tk"]:
-        """Scores of every query against every key.
-
-        Raises
-        ------
-        ValueError
-            When a width is not the one given at construction.
-        """
-        _check_widths("AdditiveScore", query, key, self.query_dim, self.key_dim)
-        return self.compare(query, self.project_keys(key))
 
 
 def masked_softmax(

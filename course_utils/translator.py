@@ -7,7 +7,7 @@ and `generate(source, source_mask, max_length=, num_beams=, length_penalty=)`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -148,11 +148,8 @@ class Translator:
         """
         if not pairs:
             raise ValueError("there are no pairs to take the loss of")
-        self.model.eval()
         total, count = 0.0, 0
-        for first in range(0, len(pairs), self.batch_size):
-            batch = self.batch(pairs[first : first + self.batch_size])
-            logits, _ = self.model(batch.source, batch.source_mask, batch.target_input)
+        for batch, logits, _ in self._teacher_forced(pairs):
             mask = batch.output_mask
             total += nn.functional.cross_entropy(
                 logits[mask], batch.target_output[mask], reduction="sum"
@@ -175,11 +172,8 @@ class Translator:
         ValueError
             When the model has no attention.
         """
-        self.model.eval()
         found: list[Tensor] = []
-        for first in range(0, len(pairs), self.batch_size):
-            batch = self.batch(pairs[first : first + self.batch_size])
-            _, weights = self.model(batch.source, batch.source_mask, batch.target_input)
+        for batch, _, weights in self._teacher_forced(pairs):
             if weights is None:
                 raise ValueError("this model has no attention to look at")
             sizes = zip(
@@ -187,6 +181,15 @@ class Translator:
             )
             found += [row[:t, :s].cpu() for row, (t, s) in zip(weights, sizes, strict=True)]
         return found
+
+    def _teacher_forced(
+        self, pairs: Sequence[Pair]
+    ) -> Iterator[tuple[PairBatch, Tensor, Tensor | None]]:
+        """Each batch of pairs with the logits and the attention that the model gives it."""
+        self.model.eval()
+        for first in range(0, len(pairs), self.batch_size):
+            batch = self.batch(pairs[first : first + self.batch_size])
+            yield batch, *self.model(batch.source, batch.source_mask, batch.target_input)
 
     def attention(self, source: str, target: str) -> Float[Tensor, "T S"]:
         """Attention of one pair of texts; see `attentions`."""
