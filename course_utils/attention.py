@@ -2,10 +2,11 @@
 
 Scores say how well a query and a key fit; `attend` turns them into weights and a context.
 Sources: Bahdanau et al. 2015, Neural Machine Translation by Jointly Learning to Align and
-Translate; Luong et al. 2015, Effective Approaches to Attention-based Neural Machine Translation.
+Translate; Luong et al. 2015, Effective Approaches to Attention-based Neural Machine Translation;
+Vaswani et al. 2017, Attention Is All You Need.
 
-Axis letters: B batch, Tq number of queries, Tk number of keys, Dq, Dk, Dv, A widths of queries,
-keys, values and of the hidden layer of the additive score.
+Axis letters: B batch, H heads, Tq number of queries, Tk number of keys, D model width, Dq, Dk, Dv,
+A widths of queries, keys, values and of the hidden layer of the additive score.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from course_utils.cache import KeyValueCache
+from course_utils.masks import check_mask
 
 
 def dot_score(
@@ -221,3 +226,146 @@ def attend(
         )
     weights = masked_softmax(scores, mask)
     return weights @ values, weights
+
+
+def scaled_dot_product(
+    query: Float[Tensor, "*N Tq D"],
+    key: Float[Tensor, "*N Tk D"],
+    value: Float[Tensor, "*N Tk Dv"],
+    mask: Bool[Tensor, ...] | None = None,
+    *,
+    dropout: float = 0.0,
+    scale: float | None = None,
+    need_weights: bool = True,
+) -> tuple[Float[Tensor, "*N Tq Dv"], Float[Tensor, "*N Tq Tk"] | None]:
+    """`softmax(query keyᵀ / √D) value`, and the weights that made it.
+
+    Parameters
+    ----------
+    query, key, value : Float "... Tq D", "... Tk D", "... Tk Dv"
+    mask : Bool, broadcast to "... Tq Tk", optional
+        True = may attend; a fully masked query gets zeros.
+    dropout : float
+        Share of the weights that is left out of the sum.
+    scale : float, optional
+        Factor on the scores, 1/√D by default.
+    need_weights : bool
+        False: torch's fused kernel, which never holds all weights; they are None then.
+
+    Returns
+    -------
+    output, weights : Float "... Tq Dv", "... Tq Tk"
+        Weights are those before dropout: each row sums to 1 (to 0 where everything is masked).
+
+    Raises
+    ------
+    ValueError, TypeError
+        When shapes do not fit or the mask is not boolean.
+
+    References
+    ----------
+    Vaswani et al. 2017, equation 1.
+
+    Examples
+    --------
+    >>> query, key = torch.tensor([[0.0, 2.0]]), torch.tensor([[5.0, 0.0], [-5.0, 0.0]])
+    >>> output, weights = scaled_dot_product(query, key, torch.tensor([[1.0], [3.0]]))
+    >>> output.tolist(), weights.tolist()
+    ([[2.0]], [[0.5, 0.5]])
+    """
+    if query.shape[-1] != key.shape[-1] or key.shape[:-1] != value.shape[:-1]:
+        raise ValueError(
+            "queries and keys have equal widths and every key has its value, got query "
+            f"{tuple(query.shape)}, key {tuple(key.shape)} and value {tuple(value.shape)}"
+        )
+    if mask is not None:
+        check_mask(mask, (*query.shape[:-1], key.shape[-2]))
+    if not need_weights:
+        options = {"dropout_p": dropout, "scale": scale}
+        return F.scaled_dot_product_attention(query, key, value, mask, **options), None
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    weights = masked_softmax((query * scale) @ key.transpose(-2, -1), mask)
+    return F.dropout(weights, dropout) @ value, weights
+
+
+class MultiHeadAttention(nn.Module):
+    """Several scaled dot-product attentions side by side, each in its own part of the width.
+
+    Parameters
+    ----------
+    d_model : int
+        D, width of queries, keys, values and output.
+    num_heads : int
+        H; each head is D / H wide.
+    dropout : float
+        On the weights, in training.
+    bias : bool
+        Of the four projections `query`, `key`, `value`, `output`.
+
+    Raises
+    ------
+    ValueError
+        When D is not a multiple of H.
+
+    References
+    ----------
+    Vaswani et al. 2017, section 3.2.2.
+    """
+
+    def __init__(
+        self, d_model: int, num_heads: int, *, dropout: float = 0.0, bias: bool = True
+    ) -> None:
+        super().__init__()
+        if num_heads < 1 or d_model % num_heads:
+            raise ValueError(
+                f"d_model is a multiple of num_heads, got d_model={d_model}, num_heads={num_heads}"
+            )
+        self.num_heads, self.dropout = num_heads, dropout
+        self.scale = (d_model // num_heads) ** -0.5
+        self.query = nn.Linear(d_model, d_model, bias=bias)
+        self.key = nn.Linear(d_model, d_model, bias=bias)
+        self.value = nn.Linear(d_model, d_model, bias=bias)
+        self.output = nn.Linear(d_model, d_model, bias=bias)
+
+    def forward(
+        self,
+        query: Float[Tensor, "B Tq D"],
+        key: Float[Tensor, "B Tk D"],
+        value: Float[Tensor, "B Tk D"],
+        mask: Bool[Tensor, ...] | None = None,
+        cache: KeyValueCache | None = None,
+        *,
+        need_weights: bool = True,
+    ) -> tuple[Float[Tensor, "B Tq D"], Float[Tensor, "B H Tq Ta"] | None]:
+        """Attend: every query takes its own mixture of the values, in each head.
+
+        Parameters
+        ----------
+        query, key, value : Float "B Tq D", "B Tk D", "B Tk D"
+        mask : Bool, broadcast to "B H Tq Tk", optional
+            True = may attend. With a cache Tk counts all keys, old and new.
+        cache : KeyValueCache, optional
+            Its keys and values come before the new ones, which join it; one that is complete
+            takes the place of `key` and `value`.
+        need_weights : bool
+            As in `scaled_dot_product`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When shapes do not fit or the mask is not boolean.
+        """
+        queries = self._split(self.query(query))
+        if cache is not None and cache.complete:
+            keys, values = cache.read()
+        else:
+            keys, values = self._split(self.key(key)), self._split(self.value(value))
+            if cache is not None:
+                keys, values = cache.append(keys, values)
+        options = {"dropout": self.dropout if self.training else 0.0, "scale": self.scale}
+        options["need_weights"] = need_weights
+        mixed, weights = scaled_dot_product(queries, keys, values, mask, **options)
+        return self.output(mixed.transpose(1, 2).flatten(2)), weights  # B H T D/H -> B T D
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # B T D -> B H T D/H

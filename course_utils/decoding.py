@@ -5,7 +5,8 @@ logits of the next token and the new state,
 
     step(tokens: Int "N", state) -> (logits: Float "N V", state)
 
-where the state is any nesting of tuples, lists and dicts of tensors whose first axis is the row.
+where the state is any nesting of tuples, lists and dicts of tensors whose first axis is the row,
+and of things that select their rows themselves (`KeyValueCache`).
 
 Axis letters: B sentences, K beams, N = B * K rows, V vocabulary.
 """
@@ -55,6 +56,8 @@ def select_rows(state: Any, rows: Int[Tensor, " N"]) -> Any:
         return None
     if isinstance(state, Tensor):
         return state.index_select(0, rows)
+    if hasattr(state, "select_rows"):
+        return state.select_rows(rows)
     if isinstance(state, dict):
         return {name: select_rows(part, rows) for name, part in state.items()}
     parts = [select_rows(part, rows) for part in state]

@@ -7,7 +7,8 @@ large enough for the back row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 PALETTE = {
@@ -35,21 +36,35 @@ _STYLE = {
 }
 
 
-def new_axes(columns: int = 1, *, width: float = 7.5, height: float = 4.2) -> Any:
+def _styled(draw: Callable) -> Callable:
+    """Everything that `draw` makes is in the course's style, and nothing else."""
+
+    @wraps(draw)
+    def drawn(*args: Any, **kwargs: Any) -> Any:
+        import matplotlib.pyplot as plt
+
+        with plt.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+@_styled
+def new_axes(columns: int = 1, *, rows: int = 1, width: float = 7.5, height: float = 4.2) -> Any:
     """A new figure in the course's style.
 
     Parameters
     ----------
-    columns : int
-        Number of Axes side by side; with 1 the Axes itself is returned, else an array of them.
+    columns, rows : int
+        Number of Axes side by side, and of such rows. One Axes is returned as it is, one row or
+        one column as an array, others as an array "rows x columns".
     width, height : float
         Size of each, in inches.
     """
     import matplotlib.pyplot as plt
 
-    with plt.rc_context(_STYLE):
-        _, axes = plt.subplots(1, columns, figsize=(width * columns, height), layout="constrained")
-    return axes
+    size = (width * columns, height * rows)
+    return plt.subplots(rows, columns, figsize=size, layout="constrained")[1]
 
 
 def colour(index: int) -> str:
@@ -63,33 +78,37 @@ def colour(index: int) -> str:
     return list(PALETTE.values())[index % len(PALETTE)]
 
 
+@_styled
 def heatmap(
     values: Any,
     *,
-    columns: Sequence[str],
-    rows: Sequence[str],
+    columns: Sequence[str] | None = None,
+    rows: Sequence[str] | None = None,
     ax: Any = None,
     title: str = "",
     column_label: str = "source",
     row_label: str = "target",
+    smallest: float = 0.0,
     largest: float | None = 1.0,
     numbers: bool = False,
     links: Sequence[tuple[int, int]] = (),
 ) -> Any:
-    """Draw a matrix, each row and column with its word.
+    """Draw a matrix, each row and column with its word, or a large one with numbered axes.
 
     Parameters
     ----------
     values : array or tensor, rows x columns
         Attention weights, for example.
-    columns, rows : sequence of str
-        One label for each.
+    columns, rows : sequence of str, optional
+        One label for each; without either the axes are numbered and a scale of the colours is
+        drawn beside them.
     ax : Axes, optional
         Where to draw; a new one by default.
     title, column_label, row_label : str
         What the picture shows, and what its two axes are.
-    largest : float, optional
-        Value of the brightest colour; the largest value by default None.
+    smallest, largest : float, optional
+        Values of the ends of the colours; None as `largest` is the matrix's own. With a negative
+        `smallest` white is in the middle, blue below and orange above it.
     numbers : bool
         Write the values into the cells.
     links : sequence of (column, row)
@@ -103,28 +122,51 @@ def heatmap(
     import numpy
 
     values = numpy.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
-    if values.shape != (len(rows), len(columns)):
-        raise ValueError(
-            f"a matrix {values.shape} needs {values.shape[0]} row labels and "
-            f"{values.shape[-1]} column labels, got {len(rows)} and {len(columns)}"
-        )
-    cell = 0.62
-    if ax is None:
-        ax = new_axes(width=2.2 + cell * len(columns), height=1.9 + cell * len(rows))
-    ax.imshow(values, cmap="cividis", vmin=0.0, vmax=largest, aspect="equal")
-    ax.set_xticks(range(len(columns)), columns, rotation=55, ha="left", rotation_mode="anchor")
-    ax.set_yticks(range(len(rows)), rows)
-    ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, labelsize=FONT_SIZE)
+    if values.ndim != 2:
+        raise ValueError(f"a heat map shows a matrix, rows x columns, got shape {values.shape}")
+    shades = _diverging() if smallest < 0 else "cividis"
+    drawn = {"cmap": shades, "vmin": smallest, "vmax": largest}
+    if columns is None and rows is None:
+        ax = new_axes() if ax is None else ax
+        image = ax.imshow(values, aspect="auto", interpolation="nearest", **drawn)
+        ax.figure.colorbar(image, ax=ax)
+    else:
+        ax = _labelled(values, columns or (), rows or (), ax, drawn)
     ax.set_xlabel(column_label)
     ax.xaxis.set_label_position("bottom")
     ax.set_ylabel(row_label)
     ax.set_title(title)
     for (row, column), value in numpy.ndenumerate(values) if numbers else ():
-        dark = value < 0.6 * (largest or values.max())
+        red, green, blue, _ = ax.images[-1].to_rgba(value)
+        dark = 0.30 * red + 0.59 * green + 0.11 * blue < 0.5
         ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=FONT_SIZE - 4,
                 color="white" if dark else "black")  # fmt: skip
     _frame(ax, links)
     return ax
+
+
+def _labelled(
+    values: Any, columns: Sequence[str], rows: Sequence[str], ax: Any, drawn: dict[str, Any]
+) -> Any:
+    if values.shape != (len(rows), len(columns)):
+        raise ValueError(
+            f"a matrix {values.shape} needs {values.shape[0]} row labels and "
+            f"{values.shape[-1]} column labels, got {len(rows)} and {len(columns)}"
+        )
+    if ax is None:
+        ax = new_axes(width=2.2 + 0.62 * len(columns), height=1.9 + 0.62 * len(rows))
+    ax.imshow(values, aspect="equal", **drawn)
+    ax.set_xticks(range(len(columns)), columns, rotation=55, ha="left", rotation_mode="anchor")
+    ax.set_yticks(range(len(rows)), rows)
+    ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, labelsize=FONT_SIZE)
+    return ax
+
+
+def _diverging() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    ends = [PALETTE["blue"], "white", PALETTE["orange"]]
+    return LinearSegmentedColormap.from_list("blue-white-orange", ends)
 
 
 def _frame(ax: Any, links: Sequence[tuple[int, int]]) -> None:
@@ -136,6 +178,7 @@ def _frame(ax: Any, links: Sequence[tuple[int, int]]) -> None:
         ax.add_patch(box)
 
 
+@_styled
 def curves(
     lines: Mapping[str, tuple[Sequence, Sequence]],
     *,
@@ -145,6 +188,7 @@ def curves(
     title: str = "",
     log: bool = False,
     markers: bool = True,
+    dashed: Mapping[str, tuple[Sequence, Sequence]] | None = None,
 ) -> Any:
     """Draw one line per name.
 
@@ -160,11 +204,16 @@ def curves(
         Both axes logarithmic.
     markers : bool
         Mark the points.
+    dashed : mapping of str to (xs, ys), optional
+        Lines to compare with, thin and dashed: the first in the colour of the first line, and so
+        on.
     """
     ax = new_axes() if ax is None else ax
     for index, (name, (xs, ys)) in enumerate(lines.items()):
         marker = MARKERS[index % len(MARKERS)] if markers else None
         ax.plot(xs, ys, label=name, color=colour(index), marker=marker)
+    for index, (name, (xs, ys)) in enumerate((dashed or {}).items()):
+        ax.plot(xs, ys, "--", label=name, color=colour(index), linewidth=1.5)
     if log:
         ax.set_xscale("log", base=2)
         ax.set_yscale("log")
@@ -174,11 +223,12 @@ def curves(
     ax.set_ylabel(y_label)
     ax.set_title(title)
     ax.grid(alpha=0.3)
-    if len(lines) > 1:
+    if len(lines) + len(dashed or {}) > 1:
         ax.legend(fontsize=FONT_SIZE - 1)
     return ax
 
 
+@_styled
 def loss_curve(
     losses: Sequence[float],
     held_out: Sequence[tuple[int, float]] = (),
@@ -204,6 +254,7 @@ def loss_curve(
     return ax
 
 
+@_styled
 def bars(
     groups: Mapping[str, Mapping[str, float]],
     *,
@@ -247,6 +298,7 @@ def bars(
     return ax
 
 
+@_styled
 def tree(
     probabilities: Mapping[tuple[str, ...], float],
     *,
@@ -280,29 +332,12 @@ def tree(
     }
     for path, probability in probabilities.items():
         shade, x, y = chosen.get(path, "#767676"), len(path), place[path]
-        ax.plot(
-            [x - 0.86, x - 0.16],
-            [place[path[:-1]], y],
-            color=shade,
-            linewidth=3 if path in chosen else 1.5,
-        )
-        ax.text(
-            x - 0.52,
-            (y + place[path[:-1]]) / 2 + 0.12,
-            f"{probability:.2f}",
-            ha="center",
-            va="bottom",
-            fontsize=FONT_SIZE - 2,
-        )
-        ax.text(
-            x,
-            y,
-            path[-1],
-            ha="center",
-            va="center",
-            color=shade,
-            weight="bold" if path in chosen else "normal",
-        )
+        start, bold = place[path[:-1]], path in chosen
+        ax.plot([x - 0.86, x - 0.16], [start, y], color=shade, linewidth=3 if bold else 1.5)
+        ax.text(x - 0.52, (y + start) / 2 + 0.12, f"{probability:.2f}", ha="center", va="bottom",
+                fontsize=FONT_SIZE - 2)  # fmt: skip
+        ax.text(x, y, path[-1], ha="center", va="center", color=shade,
+                weight="bold" if bold else "normal")  # fmt: skip
     ax.text(0, place[()], "start", ha="center", va="center")
     for index, name in enumerate(highlight or {}):
         ax.plot([], [], color=colour(index), linewidth=3, label=name)

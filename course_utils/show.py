@@ -14,9 +14,9 @@ def source_of(thing: Callable | type) -> str:
 
     Examples
     --------
-    >>> from course_utils.masks import causal_mask
-    >>> print(source_of(causal_mask).splitlines()[0])
-    def causal_mask(length: int, device: torch.device | str | None = None) -> Bool[Tensor, "T T"]:
+    >>> from course_utils.attention import LearnedScore
+    >>> print(source_of(LearnedScore).splitlines()[0])
+    class LearnedScore(DotScore):
     """
     import ast
     import textwrap

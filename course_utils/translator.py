@@ -1,7 +1,8 @@
 """From sentences to sentences: a translation model together with its two tokenizers.
 
-Works with any model that has `forward(source, source_mask, target_input) -> (logits, weights)`
-and `generate(source, source_mask, max_length=, num_beams=, length_penalty=)`.
+Works with any model that has `forward(source, source_mask, target_input) -> (logits, weights)`,
+with `need_weights=True` where its attention is looked at, and
+`generate(source, source_mask, max_length=, num_beams=, length_penalty=)`.
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ class Translator:
             When the model has no attention.
         """
         found: list[Tensor] = []
-        for batch, _, weights in self._teacher_forced(pairs):
+        for batch, _, weights in self._teacher_forced(pairs, need_weights=True):
             if weights is None:
                 raise ValueError("this model has no attention to look at")
             sizes = zip(
@@ -183,17 +184,40 @@ class Translator:
         return found
 
     def _teacher_forced(
-        self, pairs: Sequence[Pair]
+        self, pairs: Sequence[Pair], **options: bool
     ) -> Iterator[tuple[PairBatch, Tensor, Tensor | None]]:
         """Each batch of pairs with the logits and the attention that the model gives it."""
         self.model.eval()
         for first in range(0, len(pairs), self.batch_size):
             batch = self.batch(pairs[first : first + self.batch_size])
-            yield batch, *self.model(batch.source, batch.source_mask, batch.target_input)
+            yield batch, *self.model(batch.source, batch.source_mask, batch.target_input, **options)
 
     def attention(self, source: str, target: str) -> Float[Tensor, "T S"]:
         """Attention of one pair of texts; see `attentions`."""
         return self.attentions([_Source(normalize(source), normalize(target))])[0]
+
+    @torch.no_grad()
+    def head_attention(self, source: str, target: str) -> tuple[Float[Tensor, "L H Q K"], ...]:
+        """Attention of every layer and head, for one pair of texts.
+
+        Returns
+        -------
+        named tuple of Float "L H Q K"
+            What the model's `attentions` gives, without the batch's axis. A row of the decoder
+            stands for the word that is written next, the last one for the end token; a column of
+            its self-attention for a word that was read, the first one for the begin token.
+
+        Raises
+        ------
+        ValueError
+            When the model has no heads.
+        """
+        if not hasattr(self.model, "attentions"):
+            raise ValueError("this model has no heads to look at; see `attention`")
+        self.model.eval()
+        batch = self.batch([_Source(normalize(source), normalize(target))])
+        found = self.model.attentions(batch.source, batch.source_mask, batch.target_input)
+        return type(found)(*(weights[0].cpu() for weights in found))
 
 
 class _Source:

@@ -20,9 +20,11 @@ import course_utils.models
 from course_utils.batching import pad
 from course_utils.decoding import Hypotheses
 from course_utils.masks import padding_mask
+from course_utils.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
 
 VOCAB = 11
+LONGEST_TABLE = 12  # of positions
 Row = tuple[list[int], list[int]]  # source ids, target ids that begin with the begin token
 ROWS: list[Row] = [
     ([4, 5, 6, 7, 8], [1, 5, 4]),
@@ -33,11 +35,12 @@ ROWS: list[Row] = [
 
 
 @dataclass(frozen=True)
-class EncoderDecoder:
+class TranslatorCase:
     """A model with `encode`, `decode`, `forward(source, source_mask, target_input)`, `generate`."""
 
     model_class: type[nn.Module]
     make: Callable[[float], nn.Module]  # dropout -> a small model
+    need_weights: bool = True  # look at the attention too
 
     def model(self, seed: int = 0, dropout: float = 0.0) -> nn.Module:
         """A random model, its terms all of one size, in evaluation mode and double precision."""
@@ -61,7 +64,7 @@ class EncoderDecoder:
 
     def run(self, model: nn.Module, rows: list[Row], **padding: int) -> list[tuple[Tensor, ...]]:
         """For each row the logits, and the attention where there is one, of its real positions."""
-        logits, weights = model(*self.inputs(rows, **padding))
+        logits, weights = model(*self.inputs(rows, **padding), need_weights=self.need_weights)
         found = []
         for index, (source, target) in enumerate(rows):
             row = (logits[index, : len(target)],)
@@ -94,16 +97,62 @@ class EncoderDecoder:
         ]
 
 
-def seq2seq(**choices: Any) -> EncoderDecoder:
+class TransformerCase(TranslatorCase):
+    """An `EncoderDecoder`, whose state is a cache."""
+
+    def unread(self, parameter: str) -> set[int]:
+        """Also positions behind the longest row, and target words that are only read.
+
+        A key's bias adds the same to all scores of a query, which the softmax takes away again.
+        """
+        if parameter.endswith("key.bias"):
+            return set(range(VOCAB))
+        if parameter in ("source_positions.weight", "target_positions.weight"):
+            side = parameter.startswith("target")
+            return set(range(max(len(row[side]) for row in ROWS), LONGEST_TABLE))
+        if parameter == "target_embedding.weight" and self.make(0.0).config.tie is None:
+            return set(range(VOCAB)) - {word for _, target in ROWS for word in target}
+        return super().unread(parameter)
+
+    def run_stepwise(self, model: nn.Module, rows: list[Row]) -> list[tuple[Tensor, ...]]:
+        """As `run`, one target word at a time, with the cache carried along."""
+        source, mask, target = self.inputs(rows)
+        memory, cache, options = model.encode(source, mask), model.new_cache(), {}
+        options["need_weights"] = self.need_weights
+        steps = [model.decode(word, memory, cache, **options) for word in target.split(1, dim=1)]
+        found = []
+        for index, (source, target) in enumerate(rows):
+            logits = torch.cat([logits for logits, _ in steps], dim=1)
+            row = (logits[index, : len(target)],)
+            if self.need_weights:
+                weights = torch.cat([weights for _, weights in steps], dim=1)
+                row += (weights[index, : len(target), : len(source)],)
+            found.append(row)
+        return found
+
+
+def transformer(*, need_weights: bool = True, **choices: Any) -> TransformerCase:
+    """A case of `EncoderDecoder` with these choices."""
+    sizes = {"source_vocab": VOCAB, "target_vocab": VOCAB, "d_model": 8, "num_heads": 2, "d_ff": 10}
+    # A ReLU that is never awake would get no gradient.
+    config = sizes | {"max_length": LONGEST_TABLE, "activation": "gelu"} | choices
+    return TransformerCase(
+        EncoderDecoder,
+        lambda dropout: EncoderDecoder(EncoderDecoderConfig(**config, dropout=dropout)),
+        need_weights,
+    )
+
+
+def seq2seq(**choices: Any) -> TranslatorCase:
     """A case of `Seq2Seq` with these choices."""
     sizes = {"source_vocab": VOCAB, "target_vocab": VOCAB, "d_embedding": 5, "d_encoder": 3}
     config = sizes | {"d_hidden": 6} | choices
-    return EncoderDecoder(
+    return TranslatorCase(
         Seq2Seq, lambda dropout: Seq2Seq(Seq2SeqConfig(**config, dropout=dropout))
     )
 
 
-MODELS: dict[str, EncoderDecoder] = {
+MODELS: dict[str, TranslatorCase] = {
     "seq2seq bahdanau additive": seq2seq(order="bahdanau", attention="additive"),
     "seq2seq bahdanau bilinear": seq2seq(order="bahdanau", attention="bilinear"),
     "seq2seq bahdanau dot": seq2seq(order="bahdanau", attention="dot"),
@@ -111,6 +160,13 @@ MODELS: dict[str, EncoderDecoder] = {
     "seq2seq luong bilinear": seq2seq(order="luong", attention="bilinear"),
     "seq2seq luong dot": seq2seq(order="luong", attention="dot"),
     "seq2seq without attention": seq2seq(order="luong", attention=None),
+    "transformer pre": transformer(norm="pre"),
+    "transformer post": transformer(norm="post"),
+    "transformer pre, learned, fused": transformer(positions="learned", need_weights=False),
+    "transformer post, learned, tied": transformer(norm="post", positions="learned", tie="all"),
+    "transformer gelu, untied, deep": transformer(
+        activation="gelu", tie=None, num_encoder_layers=3
+    ),
 }
 
 

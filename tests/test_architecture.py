@@ -25,6 +25,7 @@ FLOORS = (
     {"files", "masks"},
     {
         "batching",
+        "cache",
         "checkpoints",
         "decoding",
         "embeddings",

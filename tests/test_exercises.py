@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import answers_transformer
 import pytest
 import torch
 from torch import nn
@@ -24,6 +25,7 @@ SOLUTIONS = {
     "01.3": solutions.attend,
     "01.4": solutions.decoder_step,
     "01.5": solutions.beam_search,
+    **answers_transformer.SOLUTIONS,
 }
 
 
@@ -203,6 +205,7 @@ RIGHT = [
     ("01.5", beam_with_tensors),
     ("01.5", beam_until(leader_ended, keep=True)),
     ("01.5", beam_until(leader_ended, keep=True, in_place=True)),
+    *answers_transformer.RIGHT,
 ]
 
 
@@ -593,6 +596,7 @@ WRONG = [
         "the score is a probability",
     ),
     ("01.5", lambda *inputs: ([1], -0.5), "each of them in your sum once"),
+    *answers_transformer.WRONG,
 ]
 
 
@@ -610,7 +614,14 @@ def test_every_exercise_has_wrong_answers_of_its_own():
         assert len({phrase for name, _, phrase in WRONG if name == exercise.name}) >= 4
 
 
-@pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: exercise.name)
+MANY = 50  # more known mistakes than this take long: each is compared with all others
+
+
+@pytest.mark.parametrize(
+    "exercise",
+    [pytest.param(e, marks=[pytest.mark.slow] * (len(e.mistakes) > MANY)) for e in ALL],
+    ids=lambda exercise: exercise.name,
+)
 def test_known_mistakes_get_their_own_hint(exercise):
     assert len({mistake.hint for mistake in exercise.mistakes}) >= 4
     for mistake in exercise.mistakes:
@@ -760,7 +771,7 @@ def test_strict_mode_raises_unless_passed(monkeypatch):
 def test_unknown_name_is_one_line_that_lists_the_names(name, capsys):
     result = check(name, solutions.bilinear_score)
     assert result.status == "unknown" and not result.passed
-    assert "there is no such check, only 01.1, 01.2, 01.3, 01.4, 01.5." in result.hint
+    assert f"there is no such check, only {', '.join(SOLUTIONS)}." in result.hint
     out = capsys.readouterr().out
     assert out == f"{result}\n" and out.count("\n") == 1 and not out.startswith(" ")
     with pytest.raises(AssertionError, match="there is no such check"):
@@ -826,7 +837,7 @@ def test_check_leaves_global_generators_alone():
         "import random, torch\n"
         "from course_utils.exercises.checking import check, exercises\n"
         "before = torch.get_rng_state(), random.getstate()\n"
-        "for exercise in exercises('01'):\n"
+        "for exercise in [*exercises('01'), *exercises('02')]:\n"
         "    check(exercise.name, exercise.mistakes[0].answer)\n"
         "assert torch.equal(before[0], torch.get_rng_state())\n"
         "assert before[1] == random.getstate()"

@@ -37,13 +37,13 @@ def assert_same_text(found, wanted):
 @functools.cache
 def talkative(case, beams):
     """The first random model that says different things of different lengths, and what it says."""
-    for seed in range(50):
+    for seed in range(300):
         model = case.model(seed)
         with as_a_reader():
             found = case.generate(model, ROWS, num_beams=beams, max_length=LONGEST)
         if len(set(map(tuple, found.ids))) > 2 and len(set(map(len, found.ids))) > 1:
             return model, found
-    raise AssertionError("no model of 50 says different things: the law would show nothing")
+    raise AssertionError("no model of 300 says different things: the law would show nothing")
 
 
 def test_registry_holds_every_model_of_the_package():

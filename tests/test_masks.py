@@ -1,9 +1,11 @@
 """Masks: True = may attend."""
 
+import re
+
 import pytest
 import torch
 
-from course_utils.masks import causal_mask, padding_mask
+from course_utils.masks import attention_mask, causal_mask, check_mask, padding_mask
 
 
 def test_padding_mask_is_true_at_real_positions():
@@ -50,3 +52,51 @@ def test_causal_mask_of_length_zero_is_empty():
 def test_causal_mask_negative_length_is_an_error():
     with pytest.raises(ValueError, match="0 or more, got -1"):
         causal_mask(-1)
+
+
+def test_causal_mask_with_an_offset_is_the_last_rows_of_the_whole_mask():
+    for length, offset in ((1, 0), (1, 6), (3, 4), (7, 0), (0, 3)):
+        whole = causal_mask(length + offset)
+        assert torch.equal(causal_mask(length, offset=offset), whole[offset:])
+
+
+@pytest.mark.parametrize("offset", [0, 2, 5])
+def test_attention_mask_is_true_where_the_key_is_real_and_not_later(offset):
+    keys = padding_mask(torch.tensor([5, 3, 0]))
+    mask = attention_mask(keys, causal=True, offset=offset)
+    assert mask.shape == (3, 1, 5 - offset, 5) and mask.dtype == torch.bool
+    for row in range(3):
+        for query in range(5 - offset):
+            for key in range(5):
+                wanted = bool(keys[row, key]) and key <= query + offset
+                assert mask[row, 0, query, key].item() == wanted
+    assert torch.equal(attention_mask(keys), keys[:, None, None])
+
+
+@pytest.mark.parametrize(("offset", "message"), [(3, "offset=3 is more than the 2"), (-1, "-1")])
+def test_attention_mask_wrong_offset_is_an_error(offset, message):
+    with pytest.raises(ValueError, match=message):
+        attention_mask(torch.ones(1, 2).bool(), causal=True, offset=offset)
+
+
+SCORES = (2, 3, 4, 5)  # B H Tq Tk
+
+
+@pytest.mark.parametrize("shape", [SCORES, (4, 5), (1, 5), (5,), (2, 1, 1, 5), (2, 1, 4, 1), ()])
+def test_check_mask_takes_what_broadcasts(shape):
+    assert check_mask(torch.ones(shape).bool(), SCORES) is None
+    assert torch.ones(shape).expand(SCORES).shape == SCORES
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 5), (2, 4, 5), (3, 4, 5), (2, 3, 4, 4), (1, 2, 3, 4, 5), (3, 1, 4, 5)]
+)
+def test_check_mask_refuses_other_shapes(shape):
+    message = rf"\(2, 3, 4, 5\) \(batch, heads.* got {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=message):
+        check_mask(torch.ones(shape).bool(), SCORES)
+
+
+def test_check_mask_refuses_numbers():
+    with pytest.raises(TypeError, match=r"True = may attend\), got torch.float32"):
+        check_mask(torch.zeros(SCORES), SCORES)

@@ -1,7 +1,9 @@
 """The pictures: what is drawn is what was given, named, and told apart by anybody."""
 
+import importlib.util
 import itertools
 import xml.etree.ElementTree as ElementTree
+from html import escape
 
 import matplotlib
 import pytest
@@ -46,6 +48,44 @@ def test_heatmap_wrong_labels_are_an_error(columns, rows):
         plotting.heatmap(torch.eye(2), columns=columns, rows=rows)
 
 
+def test_heatmap_without_labels_numbers_its_axes_and_has_a_scale():
+    table = torch.linspace(-1, 1, 50 * 40).view(50, 40)
+    ax = plotting.heatmap(table, smallest=-1.0, column_label="dimension", row_label="position")
+    ax.figure.canvas.draw()
+    assert ax.images[0].get_array().tolist() == pytest.approx(table.numpy())
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("dimension", "position")
+    assert 3 < len(ax.get_xticklabels()) < 15 and not ax.texts
+    scale = ax.images[0].colorbar.ax
+    assert scale.get_ylim() == (-1, 1) and scale.get_yticklabels()[0].get_fontsize() >= 14
+
+
+def test_heatmap_of_negative_numbers_is_white_at_zero():
+    values = torch.tensor([[-1.0, 0.0, 1.0]])
+    ax = plotting.heatmap(values, smallest=-1.0, columns="abc", rows="x", numbers=True)
+    below, zero, above = ax.images[0].to_rgba(values.numpy())[0, :, :3]
+    assert zero == pytest.approx([1, 1, 1], abs=0.01)
+    assert below[2] > below[0] and above[0] > above[2], "blue below, orange above"
+    assert [text.get_color() for text in ax.texts] == ["white", "black", "white"]
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 4)])
+def test_heatmap_of_no_matrix_is_an_error(shape):
+    with pytest.raises(ValueError, match=r"matrix, rows x columns, got shape"):
+        plotting.heatmap(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(None, "ab"), ("ab", None)])
+def test_heatmap_with_labels_of_one_axis_is_an_error(columns, rows):
+    with pytest.raises(ValueError, match="needs 2 row labels and 2 column labels"):
+        plotting.heatmap(torch.eye(2), columns=columns, rows=rows)
+
+
+def test_new_axes_in_rows_have_the_size_asked_for():
+    grid = plotting.new_axes(3, rows=2, width=2.0, height=1.5)
+    assert grid.shape == (2, 3)
+    assert grid[0, 0].figure.get_size_inches().tolist() == [6.0, 3.0]
+
+
 def test_curves_keep_the_points_and_differ_in_colour_and_marker():
     ax = plotting.curves(
         {"one": ([1, 2], [0.5, 0.25]), "two": ([1, 3], [1.0, 2.0])}, x_label="n", y_label="ms"
@@ -66,6 +106,18 @@ def test_curves_of_whole_numbers_have_whole_ticks():
 def test_curves_log_scales_both_axes():
     ax = plotting.curves({"a": ([1, 2], [1, 2])}, x_label="x", y_label="y", log=True)
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+def test_curves_dashed_lines_have_the_colours_of_their_curves():
+    dashed = {"n": ([1, 2], [1, 2]), "n²": ([1, 2], [1, 4])}
+    both = {"a": ([1, 2], [1, 2]), "b": ([1, 2], [2, 3])}
+    ax = plotting.curves(both, x_label="x", y_label="y", log=True, dashed=dashed)
+    first, second, thin, other = ax.lines
+    assert [line.get_linestyle() for line in ax.lines] == ["-", "-", "--", "--"]
+    assert (thin.get_color(), other.get_color()) == (first.get_color(), second.get_color())
+    assert other.get_xydata().tolist() == [[1, 1], [2, 4]]
+    assert thin.get_linewidth() < first.get_linewidth()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "n", "n²"]
 
 
 def test_bars_have_the_heights_and_their_numbers():
@@ -129,19 +181,64 @@ def test_palette_lines_stand_out_from_white(name):
     assert 1.05 / (luminance(plotting.PALETTE[name]) + 0.05) >= 3.0  # WCAG 2.2, 1.4.11
 
 
-def test_lesson_picture_is_drawn_by_its_script(tmp_path):
-    import importlib.util
-
-    folder = ROOT / "img" / "01_seq2seq_attention"
+def script(lesson):
+    """The script that draws a lesson's pictures, as a module."""
+    folder = ROOT / "img" / lesson
     spec = importlib.util.spec_from_file_location("draw", folder / "draw.py")
     draw = importlib.util.module_from_spec(spec)
-    before = (folder / "bottleneck.svg").read_bytes()
     spec.loader.exec_module(draw)
-    words = {text.get_text() for ax in draw.make().axes for text in ax.texts}
-    stored = before.decode()
+    return draw
+
+
+def words_of(figure):
+    return {text.get_text() for ax in figure.axes for text in [*ax.texts, ax.title]} - {""}
+
+
+def test_lesson_picture_is_drawn_by_its_script():
+    stored = (ROOT / "img" / "01_seq2seq_attention" / "bottleneck.svg").read_text("utf-8")
+    words = words_of(script("01_seq2seq_attention").make())
     ElementTree.fromstring(stored)
     assert {"написала", "wrote", "0.70"} <= words
     assert all(f"<!-- {word} -->" in stored for word in words if "\n" not in word)
+
+
+LESSON_2 = {
+    "at_once": {"bank", "river", "street", "step 4", "0.40"},
+    "architecture": {"masked self-attention", "keys, values", "B S D", "B T V", "encoder, L times"},
+}
+
+
+@pytest.mark.parametrize("name", LESSON_2)
+def test_lesson_2_picture_is_drawn_by_its_script(name):
+    stored = (ROOT / "img" / "02_transformer" / f"{name}.svg").read_text("utf-8")
+    words = words_of(script("02_transformer").PICTURES[name]())
+    ElementTree.fromstring(stored)
+    assert LESSON_2[name] <= words
+    assert all(f"<!-- {escape(word)} -->" in stored for word in words)
+
+
+def test_lesson_2_pictures_are_the_same_bytes_when_drawn_again(tmp_path):
+    draw, drawn = script("02_transformer"), []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        draw.save(folder)
+        drawn.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert drawn[0] == drawn[1]
+    assert set(drawn[0]) == {f"{name}.svg" for name in LESSON_2}
+
+
+@pytest.mark.parametrize("name", LESSON_2)
+def test_lesson_2_picture_has_no_text_over_text_or_cut(name):
+    figure = script("02_transformer").PICTURES[name]()
+    figure.canvas.draw()
+    texts = [text for ax in figure.axes for text in [*ax.texts, ax.title] if text.get_text()]
+    places = [(text.get_text(), text.get_window_extent()) for text in texts]
+    assert min(text.get_fontsize() for text in texts) >= plotting.FONT_SIZE
+    for name, place in places:
+        assert place.x0 >= 0 and place.y0 >= 0, f"{name} is cut"
+        assert place.x1 <= figure.bbox.x1 and place.y1 <= figure.bbox.y1, f"{name} is cut"
+    for (left, one), (right, two) in itertools.combinations(places, 2):
+        assert not one.overlaps(two), f"{left} lies over {right}"
 
 
 def test_masked_cross_entropy_of_uniform_scores_is_log_v():

@@ -3,13 +3,16 @@
 import random
 import warnings
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from helpers import shake
 
 from course_utils.datasets.pairs import TranslationPair
 from course_utils.decoding import Hypotheses
+from course_utils.explorers import KINDS, heads_map
 from course_utils.metrics import bleu
+from course_utils.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
 from course_utils.tokenizers import UNK, CharacterTokenizer, WordTokenizer
 from course_utils.translator import Translator, encode_pairs, length_batches
@@ -221,6 +224,52 @@ def test_attentions_of_many_equal_each_alone(batch_size):
 def test_attention_of_a_model_without_is_an_error():
     with pytest.raises(ValueError, match="no attention"):
         network(attention=None, order="luong").attention("w1", "w2")
+
+
+def transformer():
+    sizes = {"source_vocab": 24, "target_vocab": 24, "d_model": 8, "num_heads": 2, "d_ff": 8}
+    layers = {"num_encoder_layers": 3, "num_decoder_layers": 2}
+    tokenizer = WordTokenizer.train([" ".join(WORDS)])
+    model = EncoderDecoder(EncoderDecoderConfig(**sizes, **layers, dropout=0.5))
+    return Translator(shake(model), tokenizer, tokenizer)
+
+
+def test_head_attention_has_the_weights_of_each_layer_and_head():
+    found = transformer().head_attention("W1 w2 w3", "w4, W5")  # w4 , w5 <eos>
+    assert [tuple(weights.shape) for weights in found] == [
+        (3, 2, 3, 3),
+        (2, 2, 4, 4),
+        (2, 2, 4, 3),
+    ]
+    for weights in found:
+        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]))
+        assert not weights.requires_grad
+    assert found.decoder.triu(1).count_nonzero() == 0
+
+
+def test_head_attention_agrees_with_attention():
+    translator = transformer()
+    last = translator.head_attention("w1 w2 w3", "w4 w5").cross[-1]
+    torch.testing.assert_close(last.mean(dim=0), translator.attention("w1 w2 w3", "w4 w5"))
+
+
+def test_head_attention_of_a_training_model_is_without_dropout():
+    translator = transformer()
+    translator.model.train()
+    first = translator.head_attention("w1 w2", "w3")
+    assert all(map(torch.equal, first, translator.head_attention("w1 w2", "w3")))
+
+
+def test_head_attention_of_a_model_without_heads_is_an_error():
+    with pytest.raises(ValueError, match="no heads to look at; see `attention`"):
+        network().head_attention("w1", "w2")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_map_draws_what_head_attention_gives(kind):
+    grid = heads_map(transformer().head_attention, "w4 w5", "w1 w2 w3", kind=kind)
+    assert grid.shape == (3 if kind == "encoder" else 2, 2)
+    plt.close("all")
 
 
 def test_attention_of_an_empty_source_is_an_error():

@@ -21,7 +21,10 @@ from typing import Any
 NOT_ATTEMPTED, NOT_YET, PASSED, UNKNOWN = "not attempted", "not yet", "passed", "unknown"
 
 # The first part of an exercise's name -> the module that holds the lesson's exercises.
-LESSONS = {"01": "course_utils.exercises.seq2seq_attention"}
+LESSONS = {
+    "01": "course_utils.exercises.seq2seq_attention",
+    "02": "course_utils.exercises.transformer",
+}
 
 
 class Hint(Exception):

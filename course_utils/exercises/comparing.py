@@ -166,14 +166,14 @@ class Comparison:
     def _describe(self, run: Run) -> str:
         named = [*zip(self.parameters, run.inputs, strict=True)]
         shapes = [f"{name} {tuple(x.shape)}" for name, x in named if isinstance(x, Tensor)]
-        return ", ".join(shapes + [f"{name} {x}" for name, x in named if isinstance(x, int)])
+        return ", ".join(shapes + [f"{name} {x}" for name, x in named if isinstance(x, int | str)])
 
     def _known_mistake(
         self, mistakes: tuple[Mistake, ...], runs: list[Run], expected: list[Outputs], number: int
     ) -> str | None:
         """The hint of the mistake that gives the answer's numbers, in as many runs as possible."""
         theirs = [run.outputs for run in runs]
-        wrong = [[run.outputs for run in self._run_all(mistake.answer)] for mistake in mistakes]
+        wrong = [self._if_alike(mistake.answer, theirs[number], number) for mistake in mistakes]
         # All outputs together, then each alone: two mistakes at once should not hide each other.
         # A part may be equal by chance, so it counts only if it is in all cases.
         parts = [slice(k, k + 1) for k in range(len(self.outputs))]
@@ -190,6 +190,19 @@ class Comparison:
                 return mistakes[-max(found)[1]].hint
         return None
 
+    def _if_alike(
+        self, answer: Callable[..., Any], theirs: Outputs, number: int
+    ) -> list[Outputs | None]:
+        """The answer's outputs in all cases; None where in this one no output equals theirs."""
+        cases = self.cases()
+        first = self._run(answer, cases[number]).outputs
+        if first is None or not any(map(close, first, theirs)):
+            return [None] * len(cases)
+        return [
+            first if k == number else self._run(answer, inputs).outputs
+            for k, inputs in enumerate(cases)
+        ]
+
     def _difference(self, run: Run, expected: Outputs) -> str:
         names = list(self.outputs)
         for order in permutations(range(len(names))):
@@ -200,7 +213,7 @@ class Comparison:
         hint = self.diagnose(run.inputs, run.outputs, expected) if self.diagnose else None
         if hint is None:
             parts = zip(names, run.outputs, expected, strict=True)
-            name, got, right = next(part for part in parts if not _close(*part[1:]))
+            name, got, right = next(part for part in parts if not close(*part[1:]))
             hint = _first_difference(name, self.outputs[name], got, right)
             hint += f" (the inputs were {self._describe(run)})"
         return hint
@@ -231,14 +244,15 @@ def _real(name: str, output: Any) -> Tensor:
     return output.detach().cpu().double()
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
+def close(a: Tensor, b: Tensor) -> bool:
+    """Equal in shape and, to what float32 can promise, in every number."""
     return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def _same(a: Outputs | None, b: Outputs | None, part: slice = slice(None)) -> bool:
     if a is None or b is None:
         return False
-    return all(_close(x, y) for x, y in zip(a[part], b[part], strict=True))
+    return all(close(x, y) for x, y in zip(a[part], b[part], strict=True))
 
 
 def _line_of(answer: Callable[..., Any], error: Exception) -> str:

@@ -173,6 +173,8 @@ class Seq2Seq(nn.Module):
         source: Int[Tensor, "B S"],
         source_mask: Bool[Tensor, "B S"],
         target_input: Int[Tensor, "B T"],
+        *,
+        need_weights: bool = True,
     ) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B T S"] | None]:
         """Teacher forcing: read the sources and the right beginnings of the targets.
 
@@ -181,11 +183,11 @@ class Seq2Seq(nn.Module):
         logits : Float "B T V"
             Scores of the word after each word of `target_input`.
         weights : Float "B T S" or None
-            Attention of each step; None for a model without.
+            Attention of each step; None for a model without, or where it is not needed.
         """
         memory, state = self.encode(source, source_mask)
         logits, _, weights = self.decode(target_input, state, memory)
-        return logits, weights
+        return logits, weights if need_weights else None
 
     @torch.no_grad()
     def generate(
