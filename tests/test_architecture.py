@@ -28,6 +28,7 @@ FLOORS = (
         "checkpoints",
         "decoding",
         "embeddings",
+        "hub",
         "losses",
         "metrics",
         "plotting",
