@@ -29,6 +29,7 @@ FLOORS = (
         "decoding",
         "embeddings",
         "hub",
+        "interrupts",
         "losses",
         "metrics",
         "plotting",
