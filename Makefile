@@ -15,13 +15,15 @@ VENV_PYTHON := .venv/bin/python
 endif
 
 NOTEBOOKS := $(VENV_PYTHON) tools/notebooks.py
+# The tests run as on a train: what needs a network fails.
+PYTEST := $(VENV_PYTHON) tools/offline.py $(VENV_PYTHON) -m pytest -n $(JOBS)
 CODE := course_utils tests tools benchmarks img notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab run test test-fast notebooks lint format bench clean distclean
+.PHONY: help setup lab run test test-fast mistakes notebooks lint format bench rehearse clean distclean
 
 help: ## list the targets (this text)
-	@echo "Usage: make TARGET. Every target sets up .venv first, if that is not done yet."
+	@echo "Usage: make TARGET. Most targets set up .venv first, if that is not done yet."
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 	@echo "Options: PYTHON=python3.12 (for setup), LESSON=01 (run, notebooks), FORCE=1 (run, notebooks),"
 	@echo "         SET=\"NAME=value ...\" (run: other parameters), JOBS=2 (tests), ARGS=\"...\" (handed on)."
@@ -36,11 +38,14 @@ lab: setup ## open JupyterLab on the list of lessons
 run: setup ## run every lesson without a screen; pages to read go to build/
 	@$(NOTEBOOKS) run $(if $(FORCE),--force) $(foreach pair,$(SET),--set "$(pair)") $(LESSON)
 
-test: setup ## run all tests, the lessons included
-	@$(VENV_PYTHON) -m pytest -n $(JOBS) --nbval tests course_utils notebooks $(ARGS)
+test: setup ## run all tests, the lessons included, with the network cut off
+	@$(PYTEST) --nbval tests course_utils notebooks $(ARGS)
 
 test-fast: setup ## run the tests without the lessons and without the slow ones
-	@$(VENV_PYTHON) -m pytest -n $(JOBS) -m "not slow" tests course_utils $(ARGS)
+	@$(PYTEST) -m "not slow" tests course_utils $(ARGS)
+
+mistakes: setup ## plant known mistakes in a copy of the package: the fast tests must see each
+	@$(VENV_PYTHON) tools/mistakes.py $(ARGS)
 
 notebooks: setup ## run the lessons again and store their outputs, the same way each time
 	@$(NOTEBOOKS) rewrite $(if $(FORCE),--force) $(LESSON)
@@ -55,6 +60,9 @@ format: setup ## mend what `make lint` can mend by itself
 
 bench: setup ## measure against other implementations (minutes to hours; see benchmarks/)
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(VENV_PYTHON) "$$script" $(ARGS) || exit 1; done
+
+rehearse: ## do what the README says in an empty folder with an empty home (10 minutes)
+	@"$(PYTHON)" tools/rehearse.py
 
 clean: ## remove build/ and caches; .venv stays
 	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis

@@ -7,13 +7,14 @@ of modules and optimizers are. Tensors go into the file's body, the rest as JSON
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from course_utils.files import atomic_write
+from course_utils.files import atomic_write, refuse_folder
 
 
 def save_state(path: str | Path, state: Any) -> None:
@@ -23,6 +24,8 @@ def save_state(path: str | Path, state: Any) -> None:
     ------
     TypeError
         When the state holds something that is neither a tensor nor a plain value.
+    OSError
+        When the system refuses, as with a full disk; the old file is whole then.
 
     Examples
     --------
@@ -32,12 +35,20 @@ def save_state(path: str | Path, state: Any) -> None:
     >>> load_state(path)
     {'step': 3, 7: (tensor([1., 1.]), None)}
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
     skeleton = json.dumps(_pack(state, tensors))
-    with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={"state": skeleton})
+    needed = len(skeleton) + sum(tensor.nbytes for tensor in tensors.values())
+    with atomic_write(path, needed=needed) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={"state": skeleton})
+        except SafetensorError as error:  # what the system said is in its text only
+            if found := re.search(r"(?:os error|code:) (\d+)", str(error)):
+                number = int(found[1])  # Windows has numbers of its own: they go last
+                raise OSError(number, str(error), None, number) from error
+            raise
 
 
 def load_state(path: str | Path) -> Any:
@@ -45,14 +56,14 @@ def load_state(path: str | Path) -> Any:
 
     Raises
     ------
-    FileNotFoundError
-        When there is no such file.
+    FileNotFoundError, IsADirectoryError
+        When there is no such file, or a folder.
     ValueError
         When the file is cut off, broken or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).is_file():
+    if not refuse_folder(path).is_file():
         raise FileNotFoundError(f"there is no saved state at {path}")
     try:
         with safe_open(path, framework="pt") as file:
@@ -94,7 +105,7 @@ def load_whole(model: nn.Module, weights: dict[str, Tensor]) -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     try:
         model.load_state_dict(weights)
-    except Exception:
+    except BaseException:  # Ctrl-C, too
         model.load_state_dict(before)
         raise
 

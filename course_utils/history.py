@@ -33,6 +33,16 @@ class History:
     best_step: int | None = None
     interrupted: bool = False
 
+    def __repr__(self) -> str:
+        text = f"History of {len(self.losses)} steps"
+        if self.losses:
+            text += f" in {self.seconds:.1f} s, loss {self.losses[-1]:.3f}"
+        if self.best_step is not None:
+            text += f", best at step {self.best_step}"
+        if self.interrupted:
+            text += f", interrupted by Ctrl-C after step {len(self.losses)}"
+        return f"<{text}>"
+
     def plot(self, ax: Any = None, *, label: str | None = None) -> Any:
         """Draw the loss curve and what was evaluated in the loss's unit; returns the Axes."""
         from course_utils.plotting import loss_curve

@@ -26,11 +26,13 @@ from course_utils.checkpoints import (
     set_random_state,
 )
 from course_utils.history import History
+from course_utils.interrupts import CtrlC
 from course_utils.losses import Loss
 from course_utils.schedules import Schedule, parameter_groups, schedule_factor
 from course_utils.show import progress_bar
 
 Evaluation = Callable[[nn.Module], Mapping[str, float]]
+_END = object()  # after the last batch; None may be a batch
 
 
 @dataclass
@@ -123,10 +125,13 @@ def fit(
         another training.
     FloatingPointError
         When the loss is not finite.
+    OSError
+        When a checkpoint cannot be written; the model keeps the weights of the last step.
 
     Notes
     -----
-    After Ctrl-C the weights of the last step stay in the model, `History.interrupted` is True.
+    After Ctrl-C the weights of the last whole step stay in the model, and `History.interrupted`
+    is True.
     """
     total = _total_steps(batches, epochs, steps)
     if patience is not None and evaluate is None:
@@ -136,50 +141,48 @@ def fit(
     _check_at_least(0, warmup_steps=warmup_steps)
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm is above 0, got {clip_norm}; None does not clip")
-    if optimizer is None:
-        groups = parameter_groups(model, learning_rate, learning_rate_scales)
-        optimizer = torch.optim.AdamW(
-            groups,
-            betas=(0.9, 0.98),
-            weight_decay=weight_decay,
-            fused=True,  # one pass: faster
+    with CtrlC() as ctrl_c:
+        if optimizer is None:
+            groups = parameter_groups(model, learning_rate, learning_rate_scales)
+            optimizer = torch.optim.AdamW(
+                groups,
+                betas=(0.9, 0.98),
+                weight_decay=weight_decay,
+                fused=True,  # one pass: faster
+            )
+        trainer = _Trainer(model, optimizer, loss, evaluate, total, clip_norm)
+        trainer.ctrl_c = ctrl_c
+        trainer.settings = {"steps": total, "seed": seed, "schedule": schedule} | {
+            "warmup_steps": warmup_steps,
+            "learning_rates": [group["lr"] for group in optimizer.param_groups],
+            "clip_norm": clip_norm,
+        }
+        trainer.scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: schedule_factor(schedule, step, total, warmup_steps)
         )
-    trainer = _Trainer(model, optimizer, loss, evaluate, total, clip_norm)
-    trainer.settings = {"steps": total, "seed": seed, "schedule": schedule} | {
-        "warmup_steps": warmup_steps,
-        "learning_rates": [group["lr"] for group in optimizer.param_groups],
-        "clip_norm": clip_norm,
-    }
-    trainer.scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: schedule_factor(schedule, step, total, warmup_steps)
-    )
-    trainer.monitor, trainer.sign = monitor, -1.0 if higher_is_better else 1.0
-    trainer.patience = patience
-    every = evaluate_every or (len(batches) if hasattr(batches, "__len__") else total)
-    bar = progress_bar(total, description, enabled=progress)
-    devices = [trainer.device] if trainer.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), bar:
-        torch.manual_seed(seed)
-        if checkpoint is not None and Path(checkpoint).exists():
-            trainer.restore(checkpoint)
-            bar.advance(trainer.at.step, _mean(trainer.history.losses[-50:]))
-        try:
-            for batch in trainer.stream(batches):
-                trainer.train_step(batch)
-                bar.advance(1, _mean(trainer.history.losses[-50:]))
-                last = trainer.at.step == total
-                if evaluate is not None and (last or trainer.at.step % every == 0):
-                    trainer.run_evaluation()
-                    last = last or trainer.gives_up()
-                if checkpoint is not None and (last or trainer.at.step % checkpoint_every == 0):
-                    trainer.save(checkpoint)
-                if last:
-                    break
-            trainer.keep_best()
-        except KeyboardInterrupt:
-            trainer.history.interrupted = True
-    model.eval()
-    return trainer.history
+        trainer.monitor, trainer.sign = monitor, -1.0 if higher_is_better else 1.0
+        trainer.patience = patience
+        every = evaluate_every or (len(batches) if hasattr(batches, "__len__") else total)
+        bar = progress_bar(total, description, enabled=progress)
+        devices = [trainer.device] if trainer.device.type == "cuda" else []
+        # enable_grad: Ctrl-C in the middle of somebody's no_grad may leave gradients off
+        with torch.random.fork_rng(devices=devices), torch.enable_grad(), bar:
+            torch.manual_seed(seed)
+            if checkpoint is not None and Path(checkpoint).exists():
+                trainer.restore(checkpoint)
+                bar.advance(trainer.at.step, _mean(trainer.history.losses[-50:]))
+            try:
+                trainer.run(batches, bar, every, checkpoint, checkpoint_every)
+            except KeyboardInterrupt:
+                trainer.history.interrupted = True
+            finally:
+                model.eval()
+        if trainer.history.interrupted:
+            print(
+                f"{description}: interrupted by Ctrl-C after step {trainer.at.step} of {total}; "
+                "the model has the weights of this step"
+            )
+        return trainer.history
 
 
 class _Trainer:
@@ -189,6 +192,7 @@ class _Trainer:
     settings: dict[str, Any]  # what has to be the same when a checkpoint is taken up again
     patience: int | None = None
     scheduler: torch.optim.lr_scheduler.LambdaLR
+    ctrl_c: CtrlC
 
     def __init__(self, model, optimizer, loss, evaluate, total, clip_norm) -> None:
         self.model, self.optimizer, self.loss, self.evaluate = model, optimizer, loss, evaluate
@@ -198,6 +202,26 @@ class _Trainer:
         self.best_weights: dict[str, Tensor] | None = None
         self.epoch_random: dict[str, Tensor] | None = None
         self.resume_random: dict[str, Tensor] | None = None
+
+    def run(self, batches, bar, every, checkpoint, checkpoint_every) -> None:
+        """Train to the end; KeyboardInterrupt comes between whole steps only."""
+        stream = self.stream(batches)
+        while (batch := self.next_batch(stream)) is not _END:
+            self.train_step(batch)
+            bar.advance(1, _mean(self.history.losses[-50:]))
+            last = self.at.step == self.total
+            if self.evaluate is not None and (last or self.at.step % every == 0):
+                self.run_evaluation()
+                last = last or self.gives_up()
+            if checkpoint is not None and (last or self.at.step % checkpoint_every == 0):
+                self.save(checkpoint)
+            if last:
+                break
+        self.keep_best()
+
+    def next_batch(self, stream: Iterator[Any]) -> Any:
+        with self.ctrl_c.may_come():
+            return next(stream, _END)
 
     def stream(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Batches without end, from where the training is."""
@@ -230,16 +254,17 @@ class _Trainer:
     def train_step(self, batch: Any) -> None:
         start = time.perf_counter()
         self.model.train()
-        value = self.loss(self.model, to_device(batch, self.device))
-        if not math.isfinite(value.item()):
-            raise FloatingPointError(
-                f"the loss is {value.item()} at step {self.at.step + 1}: try a lower learning "
-                "rate or a longer warm-up, and look for a division by zero or an empty mask"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        with self.ctrl_c.may_come():
+            value = self.loss(self.model, to_device(batch, self.device))
+            if not math.isfinite(value.item()):
+                raise FloatingPointError(
+                    f"the loss is {value.item()} at step {self.at.step + 1}: try a lower learning "
+                    "rate or a longer warm-up, and look for a division by zero or an empty mask"
+                )
+            self.optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            if self.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.history.learning_rates.append(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         self.scheduler.step()
@@ -251,7 +276,8 @@ class _Trainer:
     @torch.no_grad()
     def run_evaluation(self) -> None:
         self.model.eval()
-        numbers = {name: float(value) for name, value in self.evaluate(self.model).items()}
+        with self.ctrl_c.may_come():
+            numbers = {name: float(value) for name, value in self.evaluate(self.model).items()}
         if self.monitor not in numbers:
             raise ValueError(f"evaluate gave {sorted(numbers)}, monitor asks for {self.monitor!r}")
         where = {"step": self.at.step, "seconds": self.history.seconds}

@@ -209,6 +209,14 @@ def test_attend_weights_are_not_negative_and_sum_to_one_over_keys():
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(B, TQ, dtype=torch.float64))
 
 
+def test_attend_padding_stays_out_where_all_real_scores_are_very_low():
+    mask = torch.tensor([[[True, True, False]]])
+    for dtype, low in ((torch.float16, -6e4), (torch.float32, -1e30), (torch.float64, -1e300)):
+        scores = torch.tensor([[[low, low, 0.0]]], dtype=dtype)
+        weights = masked_softmax(scores, mask)
+        assert weights.tolist() == [[[0.5, 0.5, 0.0]]]
+
+
 @pytest.mark.parametrize(
     "mask",
     [torch.tensor(True), causal_mask(TK)[:TQ], padding_mask(torch.tensor([1, 2, TK]))[:, None]],

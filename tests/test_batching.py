@@ -111,6 +111,7 @@ def test_length_batches_order_depends_on_seed_and_epoch_only():
     assert first == order(seed=0, epoch=2, disturb=99)
     assert first != order(seed=0, epoch=3, disturb=1)
     assert first != order(seed=1, epoch=2, disturb=1)
+    assert first != order(seed=1, epoch=1, disturb=1)  # nor is it a matter of their sum
 
 
 def test_length_batches_mix_lengths_over_an_epoch_and_pairs_over_batches():

@@ -35,7 +35,7 @@ def test_atomic_write_replaces_the_file_and_makes_its_folder(tmp_path):
     path = tmp_path / "new" / "folder" / "note.txt"
     for text in ("first", "second"):
         with atomic_write(path) as temporary:
-            assert temporary.parent == path.parent and temporary != path
+            assert temporary.parent.parent == path.parent and temporary != path
             temporary.write_text(text)
         assert path.read_text() == text
     assert os.listdir(path.parent) == ["note.txt"]

@@ -4,8 +4,9 @@ import random
 
 import pytest
 import sacrebleu
+import torch
 
-from course_utils.metrics import alignment_error_rate, bleu, exact_match
+from course_utils.metrics import alignment_error_rate, bleu, exact_match, strongest_links
 
 
 def some_sentences(seed, count=20):
@@ -110,3 +111,10 @@ def test_alignment_error_rate_wrong_lists_are_an_error():
         alignment_error_rate([[(0, 0)]], [[(0, 0)], []])
     with pytest.raises(ValueError, match="no link"):
         alignment_error_rate([[]], [[]])
+
+
+def test_strongest_links_are_source_and_target_positions():
+    weights = torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.4, 0.1]])
+    # the first target word looks at source word 1, the second at source word 0
+    assert strongest_links(weights) == [(1, 0), (0, 1)]
+    assert strongest_links(weights[:1, 1:]) == [(0, 0)]

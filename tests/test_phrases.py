@@ -8,6 +8,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
+from course_utils.datasets import phrases
 from course_utils.datasets.grammar_base import year_word
 from course_utils.datasets.grammar_words import DETERMINERS
 from course_utils.datasets.lexicon import adjectives_of, noun_phrase, nouns_with, table
@@ -136,6 +137,14 @@ def test_phrases_of_a_seed_are_always_the_same_and_of_another_seed_are_not():
         return [s.pair() for pool in _Parts(seed).singles(300, 20) for s in pool]
 
     assert drawn(0) == drawn(0) != drawn(1)
+
+
+def test_phrases_pass_their_seed_on(monkeypatch):
+    asked = []
+    empty = {name: [] for name in phrases.SIZES} | {"clauses": {}}
+    monkeypatch.setattr(phrases, "_draw", lambda seed: asked.append(seed) or empty)
+    load_phrases(seed=7)
+    assert asked == [7]
 
 
 def test_phrases_sizes_are_as_documented(data):

@@ -6,9 +6,10 @@ import random
 import helpers
 import pytest
 import torch
-from helpers import as_a_reader
+from helpers import as_a_reader, shake
 from torch import nn
 
+from course_utils.attention import AdditiveScore, BilinearScore, DotScore
 from course_utils.batching import LengthBatches, pair_batch
 from course_utils.losses import translation_loss
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
@@ -89,6 +90,41 @@ def test_special_tokens_come_from_the_configuration():
     first = logits[0, 0].detach().clone()
     first[6] = -100.0
     assert model.generate(source, mask, max_length=1).ids == [[int(first.argmax())]]
+
+
+@pytest.mark.parametrize(
+    ("attention", "kind"),
+    [("additive", AdditiveScore), ("bilinear", BilinearScore), ("dot", DotScore)],
+)
+def test_config_makes_the_score_that_it_names(attention, kind):
+    assert type(Seq2SeqConfig(**SIZES, attention=attention).make_score()) is kind
+    assert Seq2SeqConfig(**SIZES, attention=None, order="luong").make_score() is None
+
+
+def test_encode_bridges_the_summary_to_the_first_state_and_lets_gradients_through():
+    model = shake(Seq2Seq(Seq2SeqConfig(**SIZES)).eval())
+    source = torch.tensor([[4, 5, 3], [6, 7, 0]])
+    memory, state = model.encode(source, source > 0)
+    by_hand = (memory.summary @ model.bridge.weight.T + model.bridge.bias).tanh()
+    torch.testing.assert_close(state, by_hand)
+    assert all(part.requires_grad for part in (memory.states, memory.keys, memory.summary))
+
+
+def test_source_and_target_have_vocabularies_of_their_own():
+    sizes = SIZES | {"source_vocab": 5, "target_vocab": 9}
+    model = Seq2Seq(Seq2SeqConfig(**sizes)).eval()
+    source, target = torch.tensor([[4, 3], [3, 0]]), torch.tensor([[1, 8, 7], [1, 6, 5]])
+    assert model(source, source > 0, target)[0].shape == (2, 3, 9)
+
+
+def test_generate_passes_the_search_on():
+    model = shake(Seq2Seq(Seq2SeqConfig(**SIZES)).eval(), std=1.0)
+    source = torch.tensor([[4, 5, 3], [6, 7, 0]])
+    search = {"num_beams": 3, "length_penalty": 1.0, "max_length": 4}
+    found = model.generate(source, source > 0, **search)
+    for ids, score, beams in zip(found.ids, found.scores.tolist(), found.beams, strict=True):
+        assert len(beams) == 3
+        assert beams[0][0] == pytest.approx(score / min(len(ids) + 1, 4))
 
 
 def test_first_logits_are_small_so_that_the_first_loss_is_that_of_guessing():

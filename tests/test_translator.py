@@ -97,6 +97,23 @@ def test_translate_passes_the_search_on():
     assert translator.model.calls[1][1]["max_length"] == 22  # 2 * 6 + 10
 
 
+def test_translate_cuts_each_sentence_at_its_own_limit():
+    class Endless(Echo):
+        def generate(self, source, source_mask, *, max_length, **search):
+            ids = [[4] * max_length] * len(source)
+            return Hypotheses(ids, torch.zeros(len(source)), [[(0.0, row)] for row in ids])
+
+    translator = echo()
+    translator.model = Endless()
+    found = translator.translate([sentence(1), sentence(3)])
+    assert [len(text.split()) for text in found] == [2 * 1 + 10, 2 * 3 + 10]
+
+
+def test_translate_reads_with_one_tokenizer_and_writes_with_the_other():
+    source, target = WordTokenizer(["a", "b"]), WordTokenizer(["x", "y"])
+    assert Translator(Echo(), source, target).translate(["b a"]) == ["y x"]
+
+
 @pytest.mark.parametrize("empty", ["", "  ", "\n\t", "\ufeff"])
 def test_translate_empty_sentence_is_an_error_that_says_which(empty):
     with pytest.raises(ValueError, match="sentence 1 is empty"):
@@ -293,3 +310,12 @@ def test_length_batches_hold_every_pair_framed():
     ]
     wanted = [(s, [1, *t, 2]) for s, t in encode_pairs(pairs(), tokenizer, tokenizer)]
     assert sorted(rows) == sorted(wanted)
+
+
+def test_length_batches_order_depends_on_the_seed():
+    tokenizer = WordTokenizer.train([" ".join(WORDS)])
+    orders = [
+        [b.source.tolist() for b in length_batches(pairs(), tokenizer, tokenizer, 2, seed=seed)]
+        for seed in (1, 1, 2)
+    ]
+    assert orders[0] == orders[1] != orders[2]

@@ -22,6 +22,7 @@ from typing import Any
 
 from course_utils.datasets.folder import PART_NAMES, complete, find_parts, pick, read_pairs
 from course_utils.datasets.pairs import TranslationData, TranslationPair
+from course_utils.hub import from_hub
 from course_utils.tokenizers import normalize
 
 OPUS_100 = "Helsinki-NLP/opus-100"
@@ -280,19 +281,14 @@ def _repository(languages: tuple[str, str], name: str | None) -> tuple[str, str 
 
 
 def _ask_hub(repository: str, configuration: str | None) -> dict[str, Any]:
-    """Fetch a data set into the hub's cache: the one place where the hub can fail.
+    """Fetch a data set into the hub's cache.
 
     The whole files, not a stream: they stay in the cache, so the next run needs no network.
     """
     import datasets
-    from huggingface_hub.constants import ENDPOINT
 
-    try:
-        return datasets.load_dataset(repository, configuration)
-    except Exception as error:  # each library below has its own kinds of errors
-        reason = (str(error).strip() or repr(error)).split("\n")[0][:200]
-        wanted = " ".join(filter(None, (repository, configuration)))
-        raise ConnectionError(
-            f"could not load the data set {wanted} from {ENDPOINT} ({type(error).__name__}: "
-            f"{reason}); go on without it by source='embedded', or give a folder that has its files"
-        ) from error
+    return from_hub(
+        lambda: datasets.load_dataset(repository, configuration),
+        wanted=" ".join(filter(None, ("the data set", repository, configuration))),
+        instead="go on without it by source='embedded', or give a folder that has its files",
+    )
