@@ -15,35 +15,38 @@ Needs `tatoeba_eng_fra/statement_task` in the folder that COURSE_DATA_DIR names.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
-from pathlib import Path
 
 import torch
+from _real_pairs import (
+    LOSS,
+    SEQ2SEQ_BATCH,
+    SEQ2SEQ_RATES,
+    SEQ2SEQ_WARMUP,
+    RealPairs,
+    load_real_pairs,
+    seq2seq,
+)
 from torch import Tensor, nn
 
-from course_utils.datasets.folder import read_pairs
-from course_utils.datasets.pairs import TranslationPair
 from course_utils.datasets.translation import references_by_source
-from course_utils.losses import translation_loss
 from course_utils.metrics import bleu, exact_match
-from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
 from course_utils.reproducibility import environment, parameter_count, seed_everything
 from course_utils.show import table
-from course_utils.tokenizers import BOS, EOS, WordTokenizer
+from course_utils.tokenizers import BOS, EOS
 from course_utils.training import fit
 from course_utils.translator import Translator, encode_pairs, length_batches
 
 LENGTH, WIDTH, PLAIN_TOTAL_EPOCHS = 10, 128, 80
 
-# Name: order, score, epochs. The long runs show the quality, the
+# Name: order, epochs. The long runs show the quality, the
 # short ones the time to the plain translator's BLEU.
 OURS = {
-    "Bahdanau, short": ("bahdanau", "additive", 3),
-    "Bahdanau, long": ("bahdanau", "additive", 8),
-    "Luong, short": ("luong", "bilinear", 3),
-    "Luong, long": ("luong", "bilinear", 6),
+    "Bahdanau, short": ("bahdanau", 3),
+    "Bahdanau, long": ("bahdanau", 8),
+    "Luong, short": ("luong", 3),
+    "Luong, long": ("luong", 6),
 }
 
 
@@ -108,33 +111,24 @@ def plain_score(model, references, source_tokenizer, target_tokenizer, *, pad: b
     return {"bleu": bleu(found, several), "exact": exact_match(found, several)}
 
 
-def train_ours(name: str, train, test, tokenizers, seed: int) -> dict:
+def train_ours(name: str, pairs: RealPairs, seed: int) -> dict:
     """Train one of OURS, scoring each epoch; seconds are those of training alone."""
-    order, attention, epochs = OURS[name]
+    order, epochs = OURS[name]
     seed_everything(seed)
-    config = Seq2SeqConfig(
-        source_vocab=len(tokenizers[0]),
-        target_vocab=len(tokenizers[1]),
-        d_encoder=WIDTH,
-        attention=attention,
-        order=order,
-        dropout=0.2,
-    )
-    model = Seq2Seq(config)
-    translator = Translator(model, *tokenizers)
+    model = seq2seq(pairs, order)
+    translator = Translator(model, *pairs.tokenizers)
     history = fit(
         model,
-        length_batches(train, *tokenizers, 32, seed=seed),
-        translation_loss(label_smoothing=0.1),
+        length_batches(pairs.train, *pairs.tokenizers, SEQ2SEQ_BATCH, seed=seed),
+        LOSS,
         epochs=epochs,
-        learning_rate=4e-3,
-        learning_rate_scales={"embedding": 5.0},
-        warmup_steps=100,
-        evaluate=lambda _: translator.score(test),
+        warmup_steps=SEQ2SEQ_WARMUP,
+        evaluate=lambda _: translator.score(pairs.test),
         monitor="bleu",
         higher_is_better=True,
         seed=seed,
         description=name,
+        **SEQ2SEQ_RATES,
     )
     last = history.evaluations[-1]
     return {"parameters": parameter_count(model), "epochs": epochs} | last
@@ -147,16 +141,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    folder = os.environ.get("COURSE_DATA_DIR")
-    if not folder:
-        raise SystemExit("set COURSE_DATA_DIR to the folder of the real data sets")
-    task = Path(folder) / "tatoeba_eng_fra" / "statement_task"
-    train = read_task(task / "train.tsv")
-    test = read_task(task / "test.tsv")
-    tokenizers = (
-        WordTokenizer.train(pair.source for pair in train),
-        WordTokenizer.train(pair.target for pair in train),
-    )
+    pairs = load_real_pairs()
+    train, test, tokenizers = pairs
     print(environment() | {"threads": options.threads, "pairs": len(train), "test": len(test)})
 
     encoded = encode_pairs(train, *tokenizers)
@@ -167,7 +153,7 @@ def main() -> None:
     seconds = [plain_epoch(plain, optimizer, data)]
     results = {}
     for name in OURS:  # in turn with plain epochs: both meet the same other load of the machine
-        results[name] = train_ours(name, train, test, tokenizers, options.seed)
+        results[name] = train_ours(name, pairs, options.seed)
         print(name, results[name], flush=True)
         if len(seconds) < options.plain_epochs:
             seconds.append(plain_epoch(plain, optimizer, data))
@@ -187,11 +173,6 @@ def main() -> None:
         for name, r in results.items()
     ]  # fmt: skip
     print(table(rows))
-
-
-def read_task(path: Path) -> list[TranslationPair]:
-    """Pairs of a file with the header `source<TAB>target`."""
-    return [TranslationPair(source, target) for source, target in read_pairs(path, ("fr", "en"))]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from helpers import as_a_reader, shake
 from test_multihead import as_torch, draw
 from torch import nn
 
-from course_utils.blocks import DecoderBlock, EncoderBlock, FeedForward
+from course_utils.blocks import DecoderBlock, EncoderBlock, FeedForward, Residual
 from course_utils.cache import KeyValueCache
 from course_utils.masks import attention_mask, causal_mask, padding_mask
 
@@ -132,6 +132,26 @@ def test_feed_forward_activations_differ():
     torch.testing.assert_close(found["gelu"], found["gelu_tanh"], atol=5e-3, rtol=0)
     assert not torch.equal(found["gelu"], found["gelu_tanh"])
     assert not torch.allclose(found["gelu"], found["relu"], atol=1e-2)
+
+
+def test_feed_forward_drops_between_the_activation_and_the_second_layer():
+    torch.manual_seed(0)
+    network, x = shake(FeedForward(D, D, activation="gelu", dropout=0.5)), draw(B, T, D).float()
+    with torch.no_grad():
+        network.outer.weight.copy_(torch.eye(D))
+        found = network(x) - network.outer.bias
+        wanted = 2 * nn.functional.gelu(network.inner(x))  # twice, as half of them are dropped
+    dropped, kept = found.abs() < 1e-5, torch.isclose(found, wanted, atol=1e-5)
+    assert (dropped | kept).all() and not dropped.all() and not kept.all()
+
+
+@both_norms
+def test_residual_norms_in_its_place_and_drops_nothing_of_what_was_there(norm):
+    around, x = Residual(D, norm, 0.5, 1e-5), draw(B, T, D).float()
+    normed = nn.functional.layer_norm(x, (D,))
+    read, added = (normed, x) if norm == "pre" else (x, normed)
+    torch.testing.assert_close(around.read(x), read)
+    torch.testing.assert_close(around.add(x, torch.zeros_like(x)), added)
 
 
 @both_norms

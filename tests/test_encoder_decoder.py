@@ -11,6 +11,7 @@ from test_seq2seq import BOS, EOS, some_pairs
 from torch import nn
 
 from course_utils.batching import LengthBatches, pair_batch
+from course_utils.embeddings import LearnedPositions, SinusoidalPositions
 from course_utils.losses import translation_loss
 from course_utils.masks import causal_mask, padding_mask
 from course_utils.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
@@ -135,6 +136,31 @@ def test_cached_decoding_finds_the_uncached_ids(choices, beams):
     assert len(said) > 3 and len({len(ids) for ids in said}) > 1
 
 
+def test_generate_searches_as_it_is_asked_to():
+    model = make(torch.float64)
+    found = model.generate(SOURCE, MASK, max_length=5, num_beams=3, length_penalty=2.0)
+    for ids, score, beams in zip(found.ids, found.scores.tolist(), found.beams, strict=True):
+        length = min(len(ids) + 1, 5)  # the end token counts
+        assert len(beams) == 3 and beams[0][1] == ids
+        assert beams[0][0] == pytest.approx(score / length**2, rel=1e-5)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_generate_does_not_see_padding(beams):
+    model = make(torch.float64, std=1.0)
+    wanted = model.generate(SOURCE, MASK, num_beams=beams, max_length=6)
+    found = model.generate(SOURCE.masked_fill(~MASK, 7), MASK, num_beams=beams, max_length=6)
+    assert found.ids == wanted.ids
+    torch.testing.assert_close(found.scores, wanted.scores)
+
+
+def test_generate_ends_with_the_end_token():
+    model = make(tie=None, pad_id=8, eos_id=0)
+    with torch.no_grad():
+        model.output.weight.zero_()  # all words are equal: the first is chosen
+    assert model.generate(SOURCE, MASK, max_length=4).ids == [[], [], []]
+
+
 def test_cached_decoding_reads_each_word_once():
     model, read = make(), []
     model.decoder[0].register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].shape[1]))
@@ -214,6 +240,31 @@ def test_config_wrong_choices_are_an_error(choices, message):
         EncoderDecoderConfig(**SMALL | choices)
 
 
+def test_tie_says_which_matrices_are_one():
+    sizes = {tie: parameter_count(make(tie=tie)) for tie in ("all", "target", None)}
+    matrix = SIZES["target_vocab"] * SIZES["d_model"]
+    assert sizes[None] - sizes["target"] == sizes["target"] - sizes["all"] == matrix
+
+
+def test_positions_are_of_the_kind_that_is_asked_for():
+    kinds = {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions, None: type(None)}
+    for name, kind in kinds.items():
+        model = make(positions=name)
+        assert type(model.source_positions) is type(model.target_positions) is kind
+
+
+def test_dropout_acts_on_embeddings_and_in_blocks_and_in_training_only():
+    model = make(dropout=0.4)
+    assert {m.p for m in model.modules() if isinstance(m, nn.Dropout)} == {0.4}
+    for block in (*model.encoder, *model.decoder):
+        assert block.attention.dropout == 0.4
+    first, second = (model(SOURCE, MASK, TARGET)[0] for _ in range(2))
+    assert torch.equal(first, second)
+    model.dropout.train()
+    first, second = (model(SOURCE, MASK, TARGET)[0] for _ in range(2))
+    assert not torch.allclose(first, second)
+
+
 def test_config_is_frozen_and_has_names_only():
     config = EncoderDecoderConfig(**SMALL)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -280,13 +331,15 @@ def test_first_loss_is_near_that_of_guessing():
 
 
 def test_special_tokens_come_from_the_configuration():
+    torch.manual_seed(0)
     ids = {"pad_id": 8, "bos_id": 7, "eos_id": 6}
     model = EncoderDecoder(EncoderDecoderConfig(**SMALL, **ids, tie=None)).eval()
     assert not model.source_embedding.weight[8].any() and not model.target_embedding.weight[8].any()
     logits, _ = model(SOURCE, MASK, torch.full((3, 1), 7))
-    first = logits[:, 0].argmax(dim=-1).tolist()
+    best, first = logits[:, 0].log_softmax(dim=-1).max(dim=-1)
     found = model.generate(SOURCE, MASK, max_length=1)
-    assert found.ids == [[] if word == 6 else [word] for word in first]
+    assert found.ids == [[] if word == 6 else [word] for word in first.tolist()]
+    torch.testing.assert_close(found.scores, best)
 
 
 def test_no_causal_mask_lets_the_future_in():

@@ -15,8 +15,11 @@ MISTAKES = tool.read_mistakes(ROOT / "tests" / "mistakes")
 LESSON_CODE = {
     "attention",
     "batching",
+    "blocks",
+    "cache",
     "checkpoints",
     "decoding",
+    "embeddings",
     "losses",
     "masks",
     "metrics",

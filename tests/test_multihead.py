@@ -65,12 +65,16 @@ def test_scaled_dot_product_hand_worked():
     torch.testing.assert_close(output, wanted * torch.tensor([1.0, 8.0]))
 
 
-def test_scaled_dot_product_scale_is_one_over_the_root_of_the_width():
-    query, key, value = draw(B, TQ, 9), draw(B, TK, 9, seed=1), draw(B, TK, 2, seed=2)
-    wanted = scaled_dot_product(query, key, value, scale=1 / 3)
-    for part, its in zip(scaled_dot_product(query, key, value), wanted, strict=True):
-        torch.testing.assert_close(part, its)
-    assert not torch.allclose(scaled_dot_product(query, key, value, scale=1.0)[1], wanted[1])
+@both_paths
+def test_scaled_dot_product_scale_is_one_over_the_root_of_the_width(need_weights):
+    inputs = draw(B, TQ, 9), draw(B, TK, 9, seed=1), draw(B, TK, 2, seed=2)
+    output, _ = scaled_dot_product(*inputs, need_weights=need_weights)
+    same, other = (
+        scaled_dot_product(*inputs, scale=scale, need_weights=need_weights)[0]
+        for scale in (1 / 3, 1.0)
+    )
+    torch.testing.assert_close(output, same)
+    assert not torch.allclose(output, other)
 
 
 @pytest.mark.parametrize("axes", [(), (B,), (B, H), (2, B, H)])
@@ -90,6 +94,15 @@ def test_scaled_dot_product_drops_weights_but_gives_them_whole():
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, TQ).double())
     assert (output - 1).abs().max() > 1e-3  # the weights in the sum are not whole
     assert output.mean().item() == pytest.approx(1.0, abs=0.2)
+
+
+def test_scaled_dot_product_drops_weights_and_not_values():
+    """A value is left out with all its columns, and each query leaves out others."""
+    torch.manual_seed(0)
+    query, key, value = draw(1, D).repeat(TQ, 1), draw(40, D, seed=1), draw(40, 1, seed=2)
+    output, _ = scaled_dot_product(query, key, value.repeat(1, 3), dropout=0.5)
+    torch.testing.assert_close(output, output[:, :1].repeat(1, 3))
+    assert not torch.isclose(output[0], output[1:]).any()
 
 
 @pytest.mark.parametrize(
