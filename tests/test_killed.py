@@ -39,6 +39,14 @@ def environment():
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
+@pytest.fixture(autouse=True)
+def _listening():
+    """As in a terminal: what a shell starts with `&`, the tests for example, ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 # ---- Ctrl-C in this process, at any line
 
 STEPS = 4
