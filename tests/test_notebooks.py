@@ -10,6 +10,7 @@ import ast
 import copy
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -356,6 +357,30 @@ def test_run_writes_pages_and_reports_failures(course: Path, capsys: pytest.Capt
     again = capsys.readouterr().out.splitlines()
     assert "nothing to do" in again[0]
     assert "FAILED" in again[1]
+
+
+LARGE_WIDGET = """with out:
+    out.clear_output(wait=True)
+    display(ipywidgets.HTML("a"), {{"text/plain": "x" * {size}}}, raw=True)"""
+
+
+@pytest.mark.slow
+def test_run_does_not_wait_for_ever_after_large_widgets(course: Path) -> None:
+    """In a process of its own, which can be ended: without `keep_awake` it stops half-way."""
+    cells = [LARGE_WIDGET.format(size=20_000 * (k % 8) + 100) for k in range(40)]
+    show = "import ipywidgets\nout = ipywidgets.Output()\ndisplay(out)"
+    store(course, "01_a.ipynb", "n = 3", show, *cells)
+    (course.parent / "tools").mkdir()
+    tool = shutil.copy(ROOT / "tools" / "notebooks.py", course.parent / "tools")
+    run = subprocess.run(
+        [sys.executable, str(tool), "run"],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert run.returncode == 0 and "build/01_a.html" in run.stdout, run.stdout + run.stderr
+    assert "Task" not in run.stderr
 
 
 def test_digest_changes_with_all_that_matters(

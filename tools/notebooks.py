@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import asyncio
 import hashlib
 import os
 import re
@@ -20,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import zmq
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -115,6 +117,18 @@ def peak_memory(client: NotebookClient) -> int:
         return 0
 
 
+async def keep_awake(client: NotebookClient) -> None:
+    """Look every now and then whether the kernel has answered.
+
+    nbclient answers widgets through the socket that it waits at. A socket tells of new messages
+    once, and sending can swallow that (zmq_getsockopt(3), ZMQ_FD): then it would wait for ever.
+    """
+    while client.kc is not None:
+        for channel in (client.kc.shell_channel, client.kc.iopub_channel):
+            channel.socket.get(zmq.EVENTS)  # wakes whoever waits, when there is something
+        await asyncio.sleep(0.5)
+
+
 def execute(path: Path, settings: dict[str, str]) -> tuple[NotebookNode, int]:
     """Run one lesson from top to bottom in a fresh kernel; the notebook and the peak memory in MB.
 
@@ -123,7 +137,12 @@ def execute(path: Path, settings: dict[str, str]) -> tuple[NotebookNode, int]:
     book = nbformat.read(path, as_version=4)
     set_parameters(book, settings)
     book.metadata["kernelspec"] = KERNEL
-    memory = [0]
+    memory, watches = [0], []
+
+    def watch(**_: object) -> None:
+        if not watches:
+            watches.append(asyncio.get_running_loop().create_task(keep_awake(client)))
+
     client = NotebookClient(
         book,
         timeout=CELL_SECONDS,
@@ -131,6 +150,7 @@ def execute(path: Path, settings: dict[str, str]) -> tuple[NotebookNode, int]:
         record_timing=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}},
+        on_cell_start=watch,
         on_cell_executed=lambda **_: memory.append(max(memory[-1], peak_memory(client))),
     )
     try:
