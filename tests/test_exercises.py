@@ -600,7 +600,16 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "answer", "phrase"), WRONG, ids=[f"{w[0]} {w[2]}" for w in WRONG])
+# Each answer to 02.5 is compared with a hundred others.
+WRONG_MARKED = [
+    pytest.param(
+        *wrong, id=f"{wrong[0]} {wrong[2]}", marks=[pytest.mark.slow] * (wrong[0] == "02.5")
+    )
+    for wrong in WRONG
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "phrase"), WRONG_MARKED)
 def test_wrong_answer_gets_the_fitting_hint(name, answer, phrase, capsys):
     result = check(name, answer)
     assert result.status == "not yet"
@@ -620,7 +629,9 @@ def with_slow_ones_marked(slow):
     return [pytest.param(e, id=e.name, marks=marks.get(e.name, [])) for e in ALL]
 
 
-@pytest.mark.parametrize("exercise", with_slow_ones_marked(["01.4", "01.5", "02.5"]))
+@pytest.mark.parametrize(
+    "exercise", with_slow_ones_marked(["01.4", "01.5", "02.3", "02.4", "02.5"])
+)
 def test_known_mistakes_get_their_own_hint(exercise):
     assert len({mistake.hint for mistake in exercise.mistakes}) >= 4
     for mistake in exercise.mistakes:

@@ -177,6 +177,7 @@ def visible_texts(figure):
 
 
 @pytest.mark.usefixtures("close_figures")
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [1, 9, 12])
 @pytest.mark.parametrize("kind", ["encoder", "cross"])
 @pytest.mark.parametrize("layer", [None, 1])

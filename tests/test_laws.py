@@ -34,10 +34,14 @@ def assert_same_text(found, wanted):
     torch.testing.assert_close(found.scores.double(), wanted.scores.double(), rtol=1e-5, atol=1e-5)
 
 
+# Tried first, because one of them fits each case: a search takes seconds.
+LIKELY_SEEDS = (2, 1, 3, 16, 54, 44, 37, 293, 12, 25, 5)
+
+
 @functools.cache
 def talkative(case, beams):
     """The first random model that says different things of different lengths, and what it says."""
-    for seed in range(300):
+    for seed in (*LIKELY_SEEDS, *range(300)):
         model = case.model(seed)
         with as_a_reader():
             found = case.generate(model, ROWS, num_beams=beams, max_length=LONGEST)
