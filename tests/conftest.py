@@ -26,6 +26,9 @@ def _share_cores() -> None:
 
 _share_cores()
 
+# Examples in docstrings that take seconds.
+SLOW_EXAMPLES = {"course_utils.datasets.translation.load_translation"}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the lessons' cells, and skip what needs the real data sets where they are not."""
@@ -33,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.suffix == ".ipynb":
             item.add_marker(pytest.mark.notebook)
+            item.add_marker(pytest.mark.slow)
+        if item.name in SLOW_EXAMPLES:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("data") and not os.environ.get("COURSE_DATA_DIR"):
             item.add_marker(missing)

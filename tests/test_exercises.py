@@ -819,6 +819,7 @@ def test_result_shows_nothing_in_a_notebook():
     assert DisplayFormatter().format(Result("01.1", "not yet", "a hint")) == ({}, {})
 
 
+@pytest.mark.slow
 def test_check_says_the_same_twice():
     for name, answer in {name: answer for name, answer, _ in WRONG}.items():
         assert check(name, answer) == check(name, answer)
