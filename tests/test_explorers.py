@@ -124,6 +124,7 @@ def test_heads_map_of_a_layer_shows_each_head_on_one_scale(kind):
     assert (figure.get_supxlabel(), figure.get_supylabel()) == KINDS[kind][1:]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("close_figures")
 @pytest.mark.parametrize(
     ("kind", "columns", "rows"),
@@ -201,6 +202,7 @@ def test_heads_map_words_are_large_and_not_cut_and_do_not_touch(words, kind, lay
         assert wide <= 1 or high <= 1, f"{left} lies over {right}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("close_figures")
 @pytest.mark.parametrize(
     ("heads", "words", "shape"),

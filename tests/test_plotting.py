@@ -217,6 +217,7 @@ def test_lesson_2_picture_is_drawn_by_its_script(name):
     assert all(f"<!-- {escape(word)} -->" in stored for word in words)
 
 
+@pytest.mark.slow
 def test_lesson_2_pictures_are_the_same_bytes_when_drawn_again(tmp_path):
     draw, drawn = script("02_transformer"), []
     for folder in (tmp_path / "a", tmp_path / "b"):

@@ -120,6 +120,7 @@ def test_rehearsal_does_what_the_readme_says(rehearsal: rehearse.Rehearsal) -> N
     assert [line.split()[-1] for line in rehearsal.table().splitlines()[:2]] == ["result", "ok"]
 
 
+@pytest.mark.slow
 @needs_make
 @pytest.mark.parametrize(
     ("name", "text", "step", "complaint"),
