@@ -127,6 +127,30 @@ def greedy(
     )
 
 
+def search(
+    step: Step,
+    start: Int[Tensor, " B"],
+    state: Any,
+    *,
+    eos_id: int,
+    max_length: int,
+    num_beams: int = 1,
+    length_penalty: float = 0.0,
+) -> Hypotheses:
+    """Search as a model's `generate` is asked to: `greedy` with one beam, else `beam_search`.
+
+    Parameters
+    ----------
+    step, start, state, eos_id, max_length, num_beams, length_penalty
+        See `beam_search`; one beam is searched greedily, where the penalty changes nothing.
+    """
+    if num_beams == 1:
+        return greedy(step, start, state, eos_id=eos_id, max_length=max_length)
+    limits = {"eos_id": eos_id, "max_length": max_length}
+    choices = {"num_beams": num_beams, "length_penalty": length_penalty}
+    return beam_search(step, start, state, **limits, **choices)
+
+
 @torch.no_grad()
 def beam_search(
     step: Step,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from course_utils.blocks import Activation, DecoderBlock, DecoderCache, EncoderBlock, Norm
-from course_utils.decoding import Hypotheses, beam_search, greedy
+from course_utils.decoding import Hypotheses, search
 from course_utils.embeddings import LearnedPositions, SinusoidalPositions
 from course_utils.masks import attention_mask, causal_mask
 
@@ -299,11 +299,15 @@ class EncoderDecoder(nn.Module):
             return self.decode(past, memory)[0][:, -1], (past, memory)
 
         state = (self.new_cache() if cached else start[:, None][:, :0], memory)
-        search = {"eos_id": self.config.eos_id, "max_length": max_length}
-        if num_beams == 1:
-            return greedy(step, start, state, **search)
-        search |= {"num_beams": num_beams, "length_penalty": length_penalty}
-        return beam_search(step, start, state, **search)
+        return search(
+            step,
+            start,
+            state,
+            eos_id=self.config.eos_id,
+            max_length=max_length,
+            num_beams=num_beams,
+            length_penalty=length_penalty,
+        )
 
     def _read(
         self, source: Tensor, source_mask: Tensor, *, need_weights: bool

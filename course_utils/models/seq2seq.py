@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from course_utils.attention import AdditiveScore, BilinearScore, DotScore
-from course_utils.decoding import Hypotheses, beam_search, greedy
+from course_utils.decoding import Hypotheses, search
 from course_utils.recurrent import Memory, ParallelDecoder, RecurrentEncoder, StepwiseDecoder
 
 
@@ -220,11 +220,15 @@ class Seq2Seq(nn.Module):
             logits, hidden, _ = self.decode(tokens[:, None], hidden, memory)
             return logits[:, 0], (hidden, memory)
 
-        search = {"eos_id": self.config.eos_id, "max_length": max_length}
-        if num_beams == 1:
-            return greedy(step, start, (hidden, memory), **search)
-        search |= {"num_beams": num_beams, "length_penalty": length_penalty}
-        return beam_search(step, start, (hidden, memory), **search)
+        return search(
+            step,
+            start,
+            (hidden, memory),
+            eos_id=self.config.eos_id,
+            max_length=max_length,
+            num_beams=num_beams,
+            length_penalty=length_penalty,
+        )
 
     def _check_source(self, source: Tensor, mask: Tensor) -> None:
         if source.shape != mask.shape:
