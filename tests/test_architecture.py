@@ -45,9 +45,9 @@ FLOORS = (
     {"training", "translator", "pretrained", "datasets", "explorers", "exercises"},
 )
 # Inside these the modules may import each other.
-ROOMS_WITH_DOORS = {"models", "datasets", "exercises"}
+ROOMS_WITH_DOORS = {"models", "datasets", "exercises", "explorers", "tokenizers"}
 # Their `__init__.py` says what they export; those of all others are empty.
-EXPORTING = {"datasets", "exercises"}
+EXPORTING = {"datasets", "exercises", "explorers", "tokenizers"}
 HEAVY = {
     "IPython",
     "accelerate",

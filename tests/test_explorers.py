@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from course_utils.explorers import (
+from course_utils.explorers.attention import (
     KINDS,
     WIDEST,
     attention_explorer,

@@ -11,7 +11,7 @@ from conftest import ROOT, load_tool
 
 tool = load_tool("mistakes")
 MISTAKES = tool.read_mistakes(ROOT / "tests" / "mistakes")
-# Every module of these names needs a mistake; so does each file in models/.
+# Every module of these names needs a mistake; so does each file in models/ and in tokenizers/.
 LESSON_CODE = {
     "attention",
     "batching",
@@ -25,7 +25,6 @@ LESSON_CODE = {
     "metrics",
     "recurrent",
     "schedules",
-    "tokenizers",
     "training",
     "translator",
 }
@@ -34,8 +33,8 @@ LESSON_CODE = {
 def without(mistakes, package):
     """Modules of lesson code that no mistake is planted in."""
     files = {f"course_utils/{name}.py" for name in LESSON_CODE}
-    models = (package / "models").glob("*.py")
-    files |= {f"course_utils/models/{f.name}" for f in models if f.stem != "__init__"}
+    rooms = [f for room in ("models", "tokenizers") for f in (package / room).glob("*.py")]
+    files |= {f"course_utils/{f.parent.name}/{f.name}" for f in rooms if f.stem != "__init__"}
     return sorted(files - {mistake.file for mistake in mistakes})
 
 

@@ -179,7 +179,7 @@ def test_load_of_the_other_kind_is_an_error(tmp_path):
 def test_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "v.json"
     WordTokenizer.train(["old"]).save(path)
-    monkeypatch.setattr(tokenizers.json, "dumps", lambda *_, **__: "\ud800")  # cannot be encoded
+    monkeypatch.setattr(json, "dumps", lambda *_, **__: "\ud800")  # cannot be encoded
     with pytest.raises(UnicodeEncodeError):
         WordTokenizer.train(["new"]).save(path)
     assert json.loads(path.read_text())["tokens"] == ["old"] and os.listdir(tmp_path) == ["v.json"]

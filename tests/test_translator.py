@@ -10,7 +10,7 @@ from helpers import shake
 
 from course_utils.datasets.pairs import TranslationPair
 from course_utils.decoding import Hypotheses
-from course_utils.explorers import KINDS, heads_map
+from course_utils.explorers.attention import KINDS, heads_map
 from course_utils.metrics import bleu
 from course_utils.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig

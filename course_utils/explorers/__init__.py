@@ -1,0 +1,10 @@
+"""Interactive views for Jupyter and Colab, each a thin shell around a function that draws."""
+
+from course_utils.explorers.attention import (
+    attention_explorer,
+    attention_map,
+    heads_explorer,
+    heads_map,
+)
+
+__all__ = ["attention_explorer", "attention_map", "heads_explorer", "heads_map"]
