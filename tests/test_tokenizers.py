@@ -10,7 +10,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_utils import tokenizers
 from course_utils.tokenizers import (
     BOS,
     EOS,
