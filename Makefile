@@ -20,7 +20,7 @@ PYTEST := $(VENV_PYTHON) tools/offline.py $(VENV_PYTHON) -m pytest -n $(JOBS)
 CODE := course_utils tests tools benchmarks img notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab run test test-fast mistakes notebooks lint format bench rehearse clean distclean
+.PHONY: help setup lab run test test-fast mistakes notebooks checkpoints lint format bench rehearse clean distclean
 
 help: ## list the targets (this text)
 	@echo "Usage: make TARGET. Most targets set up .venv first, if that is not done yet."
@@ -49,6 +49,10 @@ mistakes: setup ## plant known mistakes in a copy of the package: the fast tests
 
 notebooks: setup ## run the lessons again and store their outputs, the same way each time
 	@$(NOTEBOOKS) rewrite $(if $(FORCE),--force) $(LESSON)
+
+checkpoints: setup ## train the shipped models again (hours); a training that was stopped goes on
+	@$(VENV_PYTHON) -m course_utils.pretrain gpt --out build/checkpoints/gpt $(ARGS)
+	@rm -rf data/checkpoints/gpt && mkdir -p data/checkpoints && mv build/checkpoints/gpt data/checkpoints/gpt
 
 lint: setup ## check style and layout of the code and the notebooks
 	@$(VENV_PYTHON) -m ruff check $(CODE)

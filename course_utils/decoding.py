@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+EarlyStopping = bool | Literal["never"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,9 @@ def select_rows(state: Any, rows: Int[Tensor, " N"]) -> Any:
     return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
 
 
+_NO_TOKEN = -1
+
+
 def _check(start: Tensor, max_length: int, num_beams: int = 1) -> None:
     if start.ndim != 1 or not len(start):
         raise ValueError(f"start holds one token per sentence, got the shape {tuple(start.shape)}")
@@ -82,7 +86,7 @@ def _log_probabilities(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def greedy(
-    step: Step, start: Int[Tensor, " B"], state: Any, *, eos_id: int, max_length: int
+    step: Step, start: Int[Tensor, " B"], state: Any, *, eos_id: int | None, max_length: int
 ) -> Hypotheses:
     """Take the most probable token at each step.
 
@@ -94,8 +98,8 @@ def greedy(
         First token of each sentence.
     state : nested tensors
         State before the first token.
-    eos_id : int
-        Token that ends a sentence.
+    eos_id : int or None
+        Token that ends a sentence; None when there is none, and each is `max_length` long.
     max_length : int
         Most tokens of a sentence, the end token included; a sentence that reaches it is cut.
 
@@ -109,6 +113,7 @@ def greedy(
         When `start` is not one token per sentence or `max_length` is below 1.
     """
     _check(start, max_length)
+    eos_id = _NO_TOKEN if eos_id is None else eos_id
     tokens, ended = start, torch.zeros_like(start, dtype=torch.bool)
     scores, columns = torch.zeros(len(start), device=start.device), []
     for _ in range(max_length):
@@ -132,23 +137,24 @@ def search(
     start: Int[Tensor, " B"],
     state: Any,
     *,
-    eos_id: int,
+    eos_id: int | None,
     max_length: int,
     num_beams: int = 1,
     length_penalty: float = 0.0,
+    early_stopping: EarlyStopping = "never",
 ) -> Hypotheses:
     """Search as a model's `generate` is asked to: `greedy` with one beam, else `beam_search`.
 
     Parameters
     ----------
-    step, start, state, eos_id, max_length, num_beams, length_penalty
-        See `beam_search`; one beam is searched greedily, where the penalty changes nothing.
+    step, start, state, eos_id, max_length, num_beams, length_penalty, early_stopping
+        See `beam_search`; one beam is searched greedily, where the last two change nothing.
     """
     if num_beams == 1:
         return greedy(step, start, state, eos_id=eos_id, max_length=max_length)
     limits = {"eos_id": eos_id, "max_length": max_length}
-    choices = {"num_beams": num_beams, "length_penalty": length_penalty}
-    return beam_search(step, start, state, **limits, **choices)
+    ranking = {"length_penalty": length_penalty, "early_stopping": early_stopping}
+    return beam_search(step, start, state, **limits, num_beams=num_beams, **ranking)
 
 
 @torch.no_grad()
@@ -157,17 +163,22 @@ def beam_search(
     start: Int[Tensor, " B"],
     state: Any,
     *,
-    eos_id: int,
+    eos_id: int | None,
     max_length: int,
     num_beams: int = 4,
     length_penalty: float = 0.0,
+    early_stopping: EarlyStopping = "never",
 ) -> Hypotheses:
     """Keep the `num_beams` best beginnings at each step.
 
     A sequence is ranked by `score / length ** length_penalty`, where the score is the sum of its
     log-probabilities and the length counts the end token. With 0 the search looks for the most
-    probable sequence; 1 compares the mean log-probability and so favours longer ones.
-    A sentence is done when no running beginning can overtake its finished sequences.
+    probable sequence; 1 compares the mean log-probability and so favours longer ones; below 0
+    shorter ones are favoured even more.
+
+    Choices and results are those of `generate` of the `transformers` library, whose own defaults
+    are `length_penalty=1.0` and `early_stopping=False`; `length` is what was written, without the
+    prompt.
 
     Parameters
     ----------
@@ -176,7 +187,11 @@ def beam_search(
     num_beams : int
         K; 1 is greedy search.
     length_penalty : float
-        0 or more.
+        Exponent of the length.
+    early_stopping : "never", False or True
+        When a sentence with `num_beams` finished sequences is done. "never": when no running
+        beginning can overtake the worst of them any more, which is exact. False: when none would
+        overtake it if it ended now. True: at once.
 
     Returns
     -------
@@ -186,7 +201,7 @@ def beam_search(
     Raises
     ------
     ValueError
-        As in `greedy`, or when `num_beams` is below 1 or `length_penalty` negative.
+        As in `greedy`, or when `num_beams` is below 1 or `early_stopping` is something else.
 
     References
     ----------
@@ -194,8 +209,9 @@ def beam_search(
     al. 2016, Google's Neural Machine Translation System, section 7 (length normalisation).
     """
     _check(start, max_length, num_beams)
-    if length_penalty < 0:
-        raise ValueError(f"length_penalty is 0 or more, got {length_penalty}")
+    if early_stopping not in (True, False, "never"):
+        raise ValueError(f'early_stopping is True, False or "never", got {early_stopping!r}')
+    eos_id = _NO_TOKEN if eos_id is None else eos_id
     device, batch = start.device, len(start)
     offsets = torch.arange(batch, device=device)[:, None] * num_beams  # first row of each sentence
     tokens = start.repeat_interleave(num_beams)
@@ -204,7 +220,8 @@ def beam_search(
     running = torch.full((batch, num_beams), -torch.inf, device=device)
     running[:, 0] = 0.0
     written = torch.empty(batch * num_beams, 0, dtype=torch.long, device=device)
-    pools = [_Finished(num_beams, length_penalty, max_length) for _ in range(batch)]
+    longest = max_length if early_stopping == "never" and length_penalty > 0 else None
+    pools = [_Finished(num_beams, length_penalty, longest) for _ in range(batch)]
 
     for length in range(1, max_length + 1):
         logits, state = step(tokens, state)
@@ -218,7 +235,9 @@ def beam_search(
             tail = [] if chosen[b, k] == eos_id else [int(chosen[b, k])]
             pools[b].add(float(best[b, k]), written[parents[b, k]].tolist() + tail, length)
         best = best.masked_fill(ends, -torch.inf)
-        if all(pool.done(float(row.max())) for pool, row in zip(pools, best, strict=True)):
+        for pool, row in zip(pools, best, strict=True):
+            pool.close(float(row.max()), length, at_once=early_stopping is True)
+        if all(pool.closed for pool in pools):
             break
         running, order = best.topk(min(num_beams, best.shape[-1]), dim=-1)
         rows = parents.gather(1, order).flatten()
@@ -231,23 +250,87 @@ def beam_search(
 class _Finished:
     """The best finished sequences of one sentence."""
 
-    def __init__(self, size: int, length_penalty: float, max_length: int) -> None:
-        self.size, self.length_penalty, self.max_length = size, length_penalty, max_length
+    def __init__(self, size: int, length_penalty: float, longest: int | None) -> None:
+        self.size, self.length_penalty, self.longest = size, length_penalty, longest
         self.items: list[tuple[float, float, list[int]]] = []  # rank score, log-probability, ids
+        self.closed = False
 
     def add(self, score: float, ids: list[int], length: int) -> None:
+        if self.closed:
+            return
         self.items.append((score / length**self.length_penalty, score, ids))
         self.items.sort(key=lambda item: -item[0])
         del self.items[self.size :]
 
-    def done(self, best_running: float) -> bool:
-        """No running sequence can come in: scores only fall, and length helps most at its most."""
+    def close(self, best_running: float, length: int, *, at_once: bool) -> None:
+        """Take no more when enough have ended and the best that runs cannot come in.
+
+        Scores only fall. With a penalty above 0 length helps most at its longest, else as it is.
+        """
         if len(self.items) < self.size:
-            return best_running == -torch.inf
-        return self.items[-1][0] >= best_running / self.max_length**self.length_penalty
+            self.closed |= best_running == -torch.inf
+        else:
+            bound = best_running / (self.longest or length) ** self.length_penalty
+            self.closed |= at_once or self.items[-1][0] >= bound
 
 
 def _collect(pools: list[_Finished], device: torch.device) -> Hypotheses:
     ids = [pool.items[0][2] for pool in pools]
     scores = torch.tensor([pool.items[0][1] for pool in pools], device=device)
     return Hypotheses(ids, scores, [[(rank, row) for rank, _, row in pool.items] for pool in pools])
+
+
+def search_tree(
+    step: Step,
+    start: Int[Tensor, " 1"],
+    state: Any,
+    *,
+    eos_id: int | None,
+    max_length: int,
+    num_beams: int,
+    length_penalty: float = 0.0,
+    early_stopping: EarlyStopping = "never",
+) -> tuple[Hypotheses, dict[tuple[int, ...], float]]:
+    """Search as `beam_search` does, for one sentence, and tell what it looked at.
+
+    Parameters
+    ----------
+    step, start, state, eos_id, max_length, num_beams, length_penalty, early_stopping
+        As in `beam_search`; one beam gives greedy search's path.
+
+    Returns
+    -------
+    found : Hypotheses
+    tree : dict of tuple of int to float
+        Every beginning that the search went on with, and every sequence that it kept in the end,
+        with the probability of its last token given those before; branches in falling order. For
+        `plotting.tree`, with words in the place of the ids.
+
+    Raises
+    ------
+    ValueError
+        As in `beam_search`, or when there is not one sentence, or there are as many beams as
+        tokens.
+    """
+    if len(start) != 1:
+        raise ValueError(f"a tree shows the search for one sentence, got {len(start)}")
+    after: dict[tuple[int, ...], Tensor] = {}  # beginning -> probabilities of the next token
+
+    def recording(tokens: Tensor, state: tuple) -> tuple[Tensor, tuple]:
+        path, inner = state
+        path = torch.cat([path, tokens[:, None]], dim=1)
+        logits, inner = step(tokens, inner)
+        if logits.shape[-1] <= num_beams:  # beams that nothing fills would be in the picture
+            raise ValueError(f"{num_beams} beams need more tokens than {logits.shape[-1]}")
+        rows = zip(path[:, 1:].tolist(), logits.softmax(dim=-1), strict=True)
+        after.update({tuple(ids): row for ids, row in rows})
+        return logits, (path, inner)
+
+    limits = {"eos_id": eos_id, "max_length": max_length, "num_beams": num_beams}
+    ranking = {"length_penalty": length_penalty, "early_stopping": early_stopping}
+    found = beam_search(recording, start, (start[:, None][:, :0], state), **limits, **ranking)
+    ended = [(*ids, *[eos_id] * (len(ids) < max_length)) for _, ids in found.beams[0]]
+    paths = {path[:k] for path in [*after, *ended] for k in range(1, len(path) + 1)}
+    chance = {path: after[path[:-1]][path[-1]].item() for path in paths}
+    order = {path: [-chance[path[: k + 1]] for k in range(len(path))] for path in paths}
+    return found, {path: chance[path] for path in sorted(paths, key=lambda path: order[path])}

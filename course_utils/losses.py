@@ -1,6 +1,6 @@
-"""What a training makes small: losses that leave padding out.
+"""What a training makes small: losses that leave padding out; and a language model's on a text.
 
-Axis letters: B batch, T length, V vocabulary.
+Axis letters: B batch, T length, V vocabulary, N tokens of a text.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -48,3 +49,83 @@ def translation_loss(label_smoothing: float = 0.0) -> Loss:
         return masked_cross_entropy(logits, batch.target_output, batch.output_mask, label_smoothing)
 
     return loss
+
+
+def next_token_loss(model: nn.Module, ids: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+    """Mean cross-entropy of each next token, in nats; the batches are `TokenWindows`.
+
+    The model reads all tokens but the last, and has to say all but the first.
+
+    Examples
+    --------
+    >>> knows_nothing = nn.Embedding.from_pretrained(torch.zeros(5, 5))
+    >>> next_token_loss(knows_nothing, torch.tensor([[0, 3, 4]])).exp().round()
+    tensor(5.)
+    """
+    logits = model(ids[:, :-1])
+    return nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+
+
+@torch.no_grad()
+def token_log_probs(
+    model: nn.Module,
+    ids: Int[Tensor, " N"],
+    block_size: int,
+    *,
+    stride: int | None = None,
+    batch_size: int = 16,
+) -> Float[Tensor, " N1"]:
+    """How probable a language model finds each token of a text, but the first.
+
+    The text is read in windows of `block_size` tokens that begin `stride` tokens after each other;
+    each token counts once, in the first window that it stands in. `metrics.bits_per_byte` and
+    `metrics.perplexity` make one number of the result.
+
+    Parameters
+    ----------
+    model : nn.Module
+        `model(ids)` -> logits "B T V"; use it in evaluation mode.
+    ids : Int "N"
+        The text, 2 tokens or more.
+    block_size : int
+        T, tokens that the model reads at once.
+    stride : int, optional
+        1 to `block_size`, its default. With a smaller one each token (but the first ones) sees at
+        least `block_size - stride` earlier ones, and the reading takes longer.
+    batch_size : int
+        Windows that are read together.
+
+    Returns
+    -------
+    Float "N-1"
+        Natural logarithms.
+
+    Raises
+    ------
+    ValueError
+        When the text is too short or the stride is out of range.
+
+    Examples
+    --------
+    >>> knows_nothing = nn.Embedding.from_pretrained(torch.zeros(4, 4))
+    >>> token_log_probs(knows_nothing, torch.arange(4), block_size=2).exp()
+    tensor([0.2500, 0.2500, 0.2500])
+    """
+    stride = block_size if stride is None else stride
+    if len(ids) < 2:
+        raise ValueError(f"a text to score has 2 tokens or more, got {len(ids)}")
+    if not 1 <= stride <= block_size:
+        raise ValueError(f"stride is 1 to block_size={block_size}, got {stride}")
+    last = max(0, len(ids) - 1 - block_size)  # the last window ends with the text
+    starts = torch.tensor([*range(0, last, stride), last])
+    width, device = min(block_size, len(ids) - 1), next(iter(model.parameters())).device
+    scored, found = 0, []
+    for some in starts.split(batch_size):
+        windows = ids.long()[some[:, None] + torch.arange(width + 1)].to(device)  # B T+1
+        losses = nn.functional.cross_entropy(
+            model(windows[:, :-1]).mT, windows[:, 1:], reduction="none"
+        )
+        for start, row in zip(some.tolist(), -losses.cpu(), strict=True):
+            found.append(row[scored - start :])
+            scored = start + width
+    return torch.cat(found)

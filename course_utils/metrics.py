@@ -1,10 +1,11 @@
-"""How good a translation or an alignment is, as one number.
+"""How good a translation, an alignment, a language model or what it writes is, as one number.
 
 BLEU is sacreBLEU's: this module only puts several references per sentence into its form.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -140,3 +141,142 @@ def strongest_links(weights: Any) -> list[tuple[int, int]]:
     [(1, 0), (0, 1)]
     """
     return [(int(row.argmax()), position) for position, row in enumerate(weights)]
+
+
+def perplexity(log_probs: Any) -> float:
+    """Perplexity of a text: so many equally likely tokens would be as hard to guess.
+
+    Parameters
+    ----------
+    log_probs : sequence, array or tensor of float
+        Log-probability of each token, in nats.
+
+    Returns
+    -------
+    float
+        exp of the mean of -log_probs; 1 or more.
+
+    Raises
+    ------
+    ValueError
+        When there is no token, or a number is not a log-probability.
+
+    Examples
+    --------
+    >>> import math
+    >>> round(perplexity([math.log(1 / 4), math.log(1 / 16)]), 6)
+    8.0
+    """
+    surprises = _surprises(log_probs)
+    return math.exp(sum(surprises) / len(surprises))
+
+
+def bits_per_byte(log_probs: Any, num_bytes: int) -> float:
+    """Bits that a model needs for each byte of a text; it compares models with other tokens.
+
+    Parameters
+    ----------
+    log_probs : sequence, array or tensor of float
+        Log-probability of each token of the text, in nats.
+    num_bytes : int
+        Length of the same text: `len(text.encode())`.
+
+    Returns
+    -------
+    float
+        8 is no better than storing the text as it is.
+
+    Raises
+    ------
+    ValueError
+        As in `perplexity`, or when there is no byte.
+
+    Examples
+    --------
+    >>> import math
+    >>> bits_per_byte([math.log(1 / 4), math.log(1 / 16)], num_bytes=3)
+    2.0
+    """
+    if num_bytes < 1:
+        raise ValueError(f"the text has 1 byte or more, got {num_bytes}")
+    return sum(_surprises(log_probs)) / math.log(2) / num_bytes
+
+
+def _surprises(log_probs: Any) -> list[float]:
+    """-log p of each token, as float64."""
+    values = _as_list(log_probs)
+    if not values:
+        raise ValueError("there is nothing to measure: no log-probabilities")
+    if wrong := [value for value in values if not value <= 1e-6]:
+        raise ValueError(f"a log-probability is 0 or less, got {wrong[0]}")
+    return [-value for value in values]
+
+
+def _as_list(row: Any) -> list:
+    """A row of numbers, ids or words; elements of a tensor would all differ from each other."""
+    return row.tolist() if hasattr(row, "tolist") else list(row)
+
+
+def distinct_n(sequences: Iterable[Any], n: int) -> float:
+    """Diversity of several texts: the share of different n-grams among all of theirs.
+
+    Parameters
+    ----------
+    sequences : several sequences of ids or words
+        Lists, arrays or tensors. A text that is shorter than n has none.
+    n : int
+        1 or more.
+
+    Returns
+    -------
+    float
+        Above 0, at most 1. It falls with the length of the texts: compare equal lengths.
+
+    Raises
+    ------
+    ValueError
+        When n is below 1, or no text has n tokens.
+
+    References
+    ----------
+    Li et al. 2016, A Diversity-Promoting Objective Function for Neural Conversation Models,
+    section 5.3.
+
+    Examples
+    --------
+    >>> distinct_n(["the cat sat".split(), "the cat ran".split()], 2)
+    0.75
+    """
+    if n < 1:
+        raise ValueError(f"n-grams have 1 token or more, got n = {n}")
+    rows = [_as_list(row) for row in sequences]
+    grams = [tuple(row[i : i + n]) for row in rows for i in range(len(row) - n + 1)]
+    if not grams:
+        raise ValueError(f"no sequence has {n} tokens")
+    return len(set(grams)) / len(grams)
+
+
+def repetition(sequence: Any, n: int = 4) -> float:
+    """Share of a text's n-grams that stand in it before: 0 has no loop, near 1 is one loop.
+
+    Parameters
+    ----------
+    sequence : sequence of ids or words
+    n : int
+        1 or more.
+
+    Raises
+    ------
+    ValueError
+        As in `distinct_n`.
+
+    References
+    ----------
+    Welleck et al. 2020, Neural Text Generation with Unlikelihood Training, section 6 (seq-rep-n).
+
+    Examples
+    --------
+    >>> repetition("a b a b a b".split(), 2)
+    0.6
+    """
+    return 1 - distinct_n([sequence], n)

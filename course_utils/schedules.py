@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-Schedule = Literal["constant", "linear", "cosine", "inverse_sqrt"]
+Schedule = Literal["constant", "linear", "cosine", "inverse_sqrt", "trapezoid"]
+DECAY = 0.5  # share of the steps in which a trapezoid goes down
 
 
 def schedule_factor(name: Schedule, step: int, total_steps: int, warmup_steps: int = 0) -> float:
@@ -16,6 +17,8 @@ def schedule_factor(name: Schedule, step: int, total_steps: int, warmup_steps: i
 
     Every schedule first rises linearly over `warmup_steps`, then goes on as its name says.
     "inverse_sqrt" is the transformer paper's (Vaswani et al. 2017, equation 3), its peak set to 1.
+    "trapezoid" stays at 1 until half of the steps are done, then goes straight down to 0 (Hägele et
+    al. 2024, Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations).
 
     Raises
     ------
@@ -28,14 +31,15 @@ def schedule_factor(name: Schedule, step: int, total_steps: int, warmup_steps: i
     [0.5, 1.0, 1.0, 0.5, 0.12]
     """
     if name not in get_args(Schedule):
-        raise ValueError(
-            f'schedule is "constant", "linear", "cosine" or "inverse_sqrt", got {name!r}'
-        )
+        *names, last = (f'"{known}"' for known in get_args(Schedule))
+        raise ValueError(f"schedule is {', '.join(names)} or {last}, got {name!r}")
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     if name == "linear":
         return max(0.0, 1.0 - done)
+    if name == "trapezoid":
+        return min(1.0, max(0.0, (total_steps - step) / (DECAY * total_steps)))
     if name == "cosine":
         return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
     if name == "inverse_sqrt":

@@ -2,7 +2,8 @@
 
 It takes any module, any batches and any loss, and adds what every training needs: a learning-rate
 schedule, clipping, evaluation, early stopping, a progress bar, checkpoints, and a history that
-draws itself. Ctrl-C ends the training and keeps what was learned.
+draws itself. Ctrl-C ends the training and keeps what was learned. Started by `torchrun`, it trains
+on several processes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from course_utils.batching import to_device
 from course_utils.checkpoints import (
     load_state,
     load_whole,
@@ -25,6 +25,7 @@ from course_utils.checkpoints import (
     save_state,
     set_random_state,
 )
+from course_utils.distributed import join_processes
 from course_utils.history import History
 from course_utils.interrupts import CtrlC
 from course_utils.losses import Loss
@@ -79,9 +80,10 @@ def fit(
         Trained where its parameters lie; left in evaluation mode.
     batches : iterable
         Passed over again each epoch; its `set_epoch(epoch)` is called where it has one. A batch
-        is moved to the model's device by its own `to`, or tensor by tensor.
+        is moved to the model's device by its own `to`, or tensor by tensor. Of several processes
+        each reads all batches and takes its rows of them.
     loss : callable
-        `loss(model, batch)` -> scalar tensor.
+        `loss(model, batch)` -> scalar tensor, a mean over rows.
     epochs, steps : int
         How long; exactly one of the two.
     learning_rate : float
@@ -144,18 +146,15 @@ def fit(
     with CtrlC() as ctrl_c:
         if optimizer is None:
             groups = parameter_groups(model, learning_rate, learning_rate_scales)
-            optimizer = torch.optim.AdamW(
-                groups,
-                betas=(0.9, 0.98),
-                weight_decay=weight_decay,
-                fused=True,  # one pass: faster
-            )
+            options = {"betas": (0.9, 0.98), "weight_decay": weight_decay}
+            optimizer = torch.optim.AdamW(groups, **options, fused=True)  # one pass: faster
         trainer = _Trainer(model, optimizer, loss, evaluate, total, clip_norm)
         trainer.ctrl_c = ctrl_c
         trainer.settings = {"steps": total, "seed": seed, "schedule": schedule} | {
             "warmup_steps": warmup_steps,
             "learning_rates": [group["lr"] for group in optimizer.param_groups],
             "clip_norm": clip_norm,
+            "processes": trainer.team.count,
         }
         trainer.scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: schedule_factor(schedule, step, total, warmup_steps)
@@ -163,12 +162,12 @@ def fit(
         trainer.monitor, trainer.sign = monitor, -1.0 if higher_is_better else 1.0
         trainer.patience = patience
         every = evaluate_every or (len(batches) if hasattr(batches, "__len__") else total)
-        bar = progress_bar(total, description, enabled=progress)
+        bar = progress_bar(total, description, enabled=progress and trainer.team.is_main)
         devices = [trainer.device] if trainer.device.type == "cuda" else []
         # enable_grad: Ctrl-C in the middle of somebody's no_grad may leave gradients off
         with torch.random.fork_rng(devices=devices), torch.enable_grad(), bar:
             torch.manual_seed(seed)
-            if checkpoint is not None and Path(checkpoint).exists():
+            if checkpoint is not None and trainer.team.from_main(Path(checkpoint).exists):
                 trainer.restore(checkpoint)
                 bar.advance(trainer.at.step, _mean(trainer.history.losses[-50:]))
             try:
@@ -177,7 +176,7 @@ def fit(
                 trainer.history.interrupted = True
             finally:
                 model.eval()
-        if trainer.history.interrupted:
+        if trainer.history.interrupted and trainer.team.is_main:
             print(
                 f"{description}: interrupted by Ctrl-C after step {trainer.at.step} of {total}; "
                 "the model has the weights of this step"
@@ -197,7 +196,8 @@ class _Trainer:
     def __init__(self, model, optimizer, loss, evaluate, total, clip_norm) -> None:
         self.model, self.optimizer, self.loss, self.evaluate = model, optimizer, loss, evaluate
         self.total, self.clip_norm = total, clip_norm
-        self.device = next(model.parameters()).device
+        self.team = join_processes(model)
+        self.device = self.team.device
         self.history, self.at = History(), _Progress()
         self.best_weights: dict[str, Tensor] | None = None
         self.epoch_random: dict[str, Tensor] | None = None
@@ -220,7 +220,7 @@ class _Trainer:
         self.keep_best()
 
     def next_batch(self, stream: Iterator[Any]) -> Any:
-        with self.ctrl_c.may_come():
+        with self.team.may_come(self.ctrl_c):
             return next(stream, _END)
 
     def stream(self, batches: Iterable[Any]) -> Iterator[Any]:
@@ -254,11 +254,12 @@ class _Trainer:
     def train_step(self, batch: Any) -> None:
         start = time.perf_counter()
         self.model.train()
-        with self.ctrl_c.may_come():
-            value = self.loss(self.model, to_device(batch, self.device))
-            if not math.isfinite(value.item()):
+        with self.team.may_come(self.ctrl_c):
+            value = self.team.loss(self.loss, batch, (self.settings["seed"], self.at.step))
+            number = self.team.mean(value.item())
+            if not math.isfinite(number):
                 raise FloatingPointError(
-                    f"the loss is {value.item()} at step {self.at.step + 1}: try a lower learning "
+                    f"the loss is {number} at step {self.at.step + 1}: try a lower learning "
                     "rate or a longer warm-up, and look for a division by zero or an empty mask"
                 )
             self.optimizer.zero_grad(set_to_none=True)
@@ -268,7 +269,7 @@ class _Trainer:
         self.history.learning_rates.append(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         self.scheduler.step()
-        self.history.losses.append(value.item())
+        self.history.losses.append(number)
         self.at.step += 1
         self.at.batch_in_epoch += 1
         self.history.seconds += time.perf_counter() - start
@@ -276,8 +277,9 @@ class _Trainer:
     @torch.no_grad()
     def run_evaluation(self) -> None:
         self.model.eval()
-        with self.ctrl_c.may_come():
-            numbers = {name: float(value) for name, value in self.evaluate(self.model).items()}
+        with self.team.may_come(self.ctrl_c):
+            found = self.team.from_main(lambda: self.evaluate(self.model))
+        numbers = {name: float(value) for name, value in found.items()}
         if self.monitor not in numbers:
             raise ValueError(f"evaluate gave {sorted(numbers)}, monitor asks for {self.monitor!r}")
         where = {"step": self.at.step, "seconds": self.history.seconds}
@@ -306,10 +308,11 @@ class _Trainer:
             "random": random_state(self.device),
             "epoch_random": self.epoch_random,
         }
-        save_state(path, state)
+        if self.team.is_main:
+            save_state(path, state)
 
     def restore(self, path: str | Path) -> None:
-        state = load_state(path)
+        state = self.team.from_main(lambda: load_state(path))
         other = f"the checkpoint {path} is of another training"
         hint = "delete it to start anew, or give another path"
         if not isinstance(state, dict) or not {"optimizer", "model", "settings"} <= state.keys():

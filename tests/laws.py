@@ -21,10 +21,12 @@ from course_utils.batching import pad
 from course_utils.decoding import Hypotheses
 from course_utils.masks import padding_mask
 from course_utils.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
+from course_utils.models.gpt import GPT, GPTConfig
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
 
 VOCAB = 11
 LONGEST_TABLE = 12  # of positions
+GPT_BLOCK = 15  # source, begin token and what is written
 Row = tuple[list[int], list[int]]  # source ids, target ids that begin with the begin token
 ROWS: list[Row] = [
     ([4, 5, 6, 7, 8], [1, 5, 4]),
@@ -131,6 +133,64 @@ class TransformerCase(TranslatorCase):
         return found
 
 
+@dataclass(frozen=True)
+class GPTCase(TranslatorCase):
+    """A `GPT`, for which a source is the beginning of its text, and the target what comes next."""
+
+    left: bool = False  # the side of the padding
+
+    def inputs(self, rows: list[Row], *, extra: int = 0, junk: int = 0) -> tuple[Tensor, Tensor]:
+        """Ids and mask of source and target behind each other."""
+        texts = [source + target for source, target in rows]
+        ids, lengths = pad([text[::-1] if self.left else text for text in texts], junk)
+        ids = nn.functional.pad(ids, (0, extra), value=junk)
+        mask = padding_mask(lengths, ids.shape[1])
+        return (ids.flip(1), mask.flip(1)) if self.left else (ids, mask)
+
+    def unread(self, parameter: str) -> set[int]:
+        """As of a transformer; every word's vector is read, for it is the output layer, too."""
+        if parameter.endswith("key.bias"):
+            return set(range(VOCAB))
+        longest = max(len(source + target) for source, target in ROWS)
+        return set(range(longest, GPT_BLOCK)) if parameter == "positions.weight" else set()
+
+    def pick(self, parts: list[Tensor], rows: list[Row], mask: Tensor) -> list[tuple[Tensor, ...]]:
+        """For each row the logits of its target's positions."""
+        return [
+            (logits[real][-len(target) :],)
+            for logits, real, (_, target) in zip(parts, mask, rows, strict=True)
+        ]
+
+    def run(self, model: nn.Module, rows: list[Row], **padding: int) -> list[tuple[Tensor, ...]]:
+        """For each row the logits of its target's positions."""
+        ids, mask = self.inputs(rows, **padding)
+        return self.pick(model(ids, mask=mask), rows, mask)
+
+    def run_stepwise(self, model: nn.Module, rows: list[Row]) -> list[tuple[Tensor, ...]]:
+        """As `run`, one token at a time, with the cache carried along."""
+        (ids, mask), cache = self.inputs(rows), model.new_cache()
+        steps = [
+            model(ids[:, t : t + 1], mask=mask[:, : t + 1], cache=cache)
+            for t in range(ids.shape[1])
+        ]
+        return self.pick(torch.cat(steps, dim=1), rows, mask)
+
+    def generate(
+        self, model: nn.Module, rows: list[Row], *, extra=0, junk=0, max_length, **search
+    ) -> Hypotheses:
+        """What the model writes after the source and the begin token."""
+        beginnings = [(source, [1]) for source, _ in rows]
+        ids, mask = self.inputs(beginnings, extra=extra, junk=junk)
+        return model.generate(ids, max_length, mask=mask, eos_id=2, **search)
+
+
+def gpt(*, left: bool, **choices: Any) -> GPTCase:
+    """A case of `GPT` with these choices, padded on the left or on the right."""
+    sizes = {"vocab_size": VOCAB, "block_size": GPT_BLOCK, "num_layers": 2, "num_heads": 2}
+    config = sizes | {"d_model": 8, "d_ff": 10} | choices
+    return GPTCase(GPT, lambda dropout: GPT(GPTConfig(**config, dropout=dropout)), left=left)
+
+
 def transformer(*, need_weights: bool = True, **choices: Any) -> TransformerCase:
     """A case of `EncoderDecoder` with these choices."""
     sizes = {"source_vocab": VOCAB, "target_vocab": VOCAB, "d_model": 8, "num_heads": 2, "d_ff": 10}
@@ -167,6 +227,8 @@ MODELS: dict[str, TranslatorCase] = {
     "transformer gelu, untied, deep": transformer(
         activation="gelu", tie=None, num_encoder_layers=3
     ),
+    "gpt, padded left": gpt(left=True),
+    "gpt, padded right, deep": gpt(left=False, num_layers=3, num_heads=4),
 }
 
 

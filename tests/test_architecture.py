@@ -33,16 +33,19 @@ FLOORS = (
         "interrupts",
         "losses",
         "metrics",
+        "optimizers",
         "plotting",
         "reproducibility",
+        "sampling",
         "schedules",
         "show",
         "tokenizers",
     },
-    {"attention", "history"},
+    {"attention", "distributed", "history", "prompts"},
     {"recurrent", "blocks"},
     {"models"},
     {"training", "translator", "pretrained", "datasets", "explorers", "exercises"},
+    {"pretrain"},
 )
 # Inside these the modules may import each other.
 ROOMS_WITH_DOORS = {"models", "datasets", "exercises", "explorers", "tokenizers"}

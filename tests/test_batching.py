@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from course_utils.batching import LengthBatches, pad, pair_batch
+from course_utils.batching import LengthBatches, TokenWindows, join_documents, pad, pair_batch
 
 BOS, EOS, PAD = 1, 2, 0
 SPECIAL = {"bos_id": BOS, "eos_id": EOS, "pad_id": PAD}
@@ -141,3 +141,79 @@ def test_length_batches_leave_the_global_random_state_alone():
 def test_length_batches_wrong_arguments_are_an_error(pairs, batch_size, message):
     with pytest.raises(ValueError, match=message):
         LengthBatches(pairs, batch_size)
+
+
+# ---- windows of a long text
+
+
+def test_join_documents_puts_an_end_token_around_each():
+    assert join_documents([[7, 8], [], [9]], end_id=3).tolist() == [3, 7, 8, 3, 3, 9, 3]
+    assert join_documents(iter([]), end_id=3).tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("length", "block_size", "batch_size"), [(60, 5, 4), (67, 5, 3), (21, 5, 4)]
+)
+def test_token_windows_predict_every_token_once_per_epoch(length, block_size, batch_size):
+    batches = TokenWindows(torch.arange(length), block_size, batch_size, seed=3)
+    for epoch in (0, 1, 5):
+        batches.set_epoch(epoch)
+        seen = list(batches)
+        assert len(seen) == len(batches)
+        assert all(batch.shape == (batch_size, block_size + 1) for batch in seen)
+        windows = torch.cat(seen)
+        # what follows is what comes next in the text, which is a ring
+        assert torch.equal(windows[:, 1:], (windows[:, :-1] + 1) % length)
+        targets = windows[:, 1:].flatten().tolist()
+        assert len(set(targets)) == len(targets) > length - block_size * batch_size
+
+
+def test_token_windows_cut_at_other_places_in_each_epoch_in_a_random_order():
+    batches = TokenWindows(torch.arange(1000), 10, 5)
+    first = torch.cat(list(batches))[:, 0]
+    batches.set_epoch(1)
+    second = torch.cat(list(batches))[:, 0]
+    assert first[0] % 10 != second[0] % 10
+    for starts in (first, second):
+        assert len(set((starts % 10).tolist())) == 1  # side by side: no token twice
+        assert (starts.diff() == 10).sum() < 20
+
+
+def test_token_windows_order_depends_on_seed_and_epoch_only():
+    def order(seed, epoch, disturb):
+        torch.manual_seed(disturb)
+        batches = TokenWindows(torch.arange(100), 4, 3, seed=seed)
+        list(batches)
+        batches.set_epoch(epoch)
+        before = torch.get_rng_state()
+        starts = torch.cat(list(batches))[:, 0].tolist()
+        assert torch.equal(before, torch.get_rng_state())
+        return starts
+
+    first = order(0, 2, 1)
+    assert first == order(0, 2, 99)
+    assert first not in (order(0, 3, 1), order(1, 2, 1), order(1, 1, 1), order(2, 0, 1))
+
+
+def test_token_windows_take_ids_of_any_integer_type():
+    batch = next(iter(TokenWindows(torch.arange(20, dtype=torch.int32), 4, 2)))
+    assert batch.dtype == torch.long
+
+
+@pytest.mark.parametrize(
+    ("length", "block_size", "batch_size", "message"),
+    [
+        (
+            20,
+            5,
+            4,
+            "a text of 20 tokens gives no batch of 4 windows of 5 \\+ 1: take a",
+        ),
+        (0, 1, 1, "a text of 0 tokens"),
+        (20, 0, 4, "1 or more, got block_size=0, batch_size=4"),
+        (20, 5, 0, "1 or more, got block_size=5, batch_size=0"),
+    ],
+)
+def test_token_windows_wrong_arguments_are_an_error(length, block_size, batch_size, message):
+    with pytest.raises(ValueError, match=message):
+        TokenWindows(torch.arange(length), block_size, batch_size)

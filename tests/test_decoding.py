@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import as_a_reader
 
-from course_utils.decoding import beam_search, greedy, select_rows
+from course_utils.decoding import beam_search, greedy, search, search_tree, select_rows
 
 one_thread = helpers.one_thread
 EOS, START = 0, 1
@@ -104,7 +104,7 @@ def assert_same_beams(found, wanted):
     assert [rank for rank, _ in found] == pytest.approx([rank for rank, _ in wanted], abs=1e-6)
 
 
-@pytest.mark.parametrize("length_penalty", [0.0, 0.7, 1.0, 2.0])
+@pytest.mark.parametrize("length_penalty", [-1.0, 0.0, 0.7, 1.0, 2.0])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("vocab", "max_length"), [(2, 1), (2, 5), (3, 2), (3, 4), (3, 5), (4, 3), (4, 4)]
@@ -130,7 +130,7 @@ def test_beam_search_four_words_of_length_five_equals_exhaustive_search(seed, le
     assert_same_beams(found.beams[0], [(rank, ids) for rank, _, ids in wanted])
 
 
-@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("length_penalty", [-0.5, 0.0, 0.6, 1.0])
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 @pytest.mark.parametrize("seed", range(6))
 def test_beam_search_narrow_equals_a_plain_loop_that_never_ends_early(seed, width, length_penalty):
@@ -227,6 +227,21 @@ def test_beam_search_length_penalty_favours_longer_sequences():
     assert longer > shorter
 
 
+def test_beam_search_length_penalty_below_zero_waits_for_what_can_still_come_in():
+    """
+    The end has 0.3, a 0.7; after a: the end 0.2, b 0.8; after b the end is sure. Ranks are the
+    log-probability times the length: a -1.97 * 2, a b -0.58 * 3, which comes in later.
+    """
+    a, b = 2, 3
+    after = torch.tensor([[1, 0, 0, 0], [0.3, 0, 0.7, 0], [0.2, 0, 0, 0.8], [1, 0, 0, 0]]).log()
+    step = lambda tokens, state: (after[tokens], state)  # noqa: E731
+    limits = {"eos_id": EOS, "max_length": 20, "num_beams": 2, "length_penalty": -1.0}
+    found = beam_search(step, torch.tensor([START]), None, **limits)
+    assert [ids for _, ids in found.beams[0]] == [[], [a, b]]
+    wanted = [torch.tensor(0.3).log().item(), 3 * torch.tensor(0.56).log().item()]
+    assert [rank for rank, _ in found.beams[0]] == pytest.approx(wanted)
+
+
 def test_beam_search_forbidden_tokens_are_never_written():
     table = Table(4, seed=3)
     table.logits[:, :, 2] = -torch.inf
@@ -280,11 +295,11 @@ def test_search_wrong_arguments_are_an_error(search, start, options, message):
     ("options", "message"),
     [
         ({"width": 0}, "num_beams is 1 or more, got 0"),
-        ({"width": 2, "length_penalty": -0.5}, "length_penalty is 0 or more, got -0.5"),
+        ({"width": 2, "early_stopping": "always"}, "True, False or \"never\", got 'always'"),
     ],
 )
 def test_beam_search_wrong_arguments_are_an_error(options, message):
-    with pytest.raises(ValueError, match=message):
+    with as_a_reader(), pytest.raises(ValueError, match=message):
         Table(3).search(**options)
 
 
@@ -309,3 +324,132 @@ def test_select_rows_keeps_the_nesting():
     assert picked["a"][1][0].flatten().tolist() == [12, 10, 12, 12]
     assert type(picked["b"]) is Pair and picked["b"].right.flatten().tolist() == [32, 30, 32, 32]
     assert type(picked["a"]) is tuple and type(picked["a"][1]) is list and picked["c"] is None
+
+
+PROMPT = torch.tensor([[5, 3, 7, 2, 9], [0, 0, 4, 8, 1], [0, 6, 6, 2, 12]])
+REAL = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [0, 1, 1, 1, 1]])
+
+
+def small_gpt2(seed):
+    """A random GPT-2 of the library with 13 tokens, that is sure of itself."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 8, "vocab_size": 13, "n_positions": 32}
+    none = {"bos_token_id": None, "eos_token_id": None}
+    torch.manual_seed(seed)
+    return GPT2LMHeadModel(GPT2Config(**sizes, **none, initializer_range=1.0)).eval()
+
+
+def gpt2_step(model):
+    """The library's model as a step: the state is the text before, and what of it is real."""
+
+    def step(tokens, state):
+        ids, mask = (
+            torch.cat([part, column[:, None]], dim=1)
+            for part, column in zip(state, (tokens, torch.ones_like(tokens)), strict=True)
+        )
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        return model(ids, attention_mask=mask, position_ids=positions).logits[:, -1], (ids, mask)
+
+    return step
+
+
+def by_library(model, **choices):
+    """Ids that `generate` writes after the prompts, cut at the end token, and their scores."""
+    limits = {"max_new_tokens": 10, "eos_token_id": EOS, "pad_token_id": EOS}
+    told = {"return_dict_in_generate": True, "output_scores": True, "do_sample": False}
+    out = model.generate(PROMPT, attention_mask=REAL, **limits | choices, **told)
+    rows = out.sequences[:, PROMPT.shape[1] :].tolist()
+    return [row[: row.index(EOS)] if EOS in row else row for row in rows], out.sequences_scores
+
+
+def by_ours(model, eos_id=EOS, **choices):
+    state = (PROMPT[:, :-1], REAL[:, :-1])
+    limits = {"eos_id": eos_id, "max_length": 10}
+    return search(gpt2_step(model), PROMPT[:, -1], state, **limits, **choices)
+
+
+STOPPING = [True, False, "never"]
+
+
+@pytest.mark.parametrize("early_stopping", STOPPING)
+@pytest.mark.parametrize("length_penalty", [-1.0, 0.0, 0.6, 1.0, 2.0])
+def test_beam_search_equals_generate_of_the_library(length_penalty, early_stopping):
+    """Every sequence of every beam, for prompts of unequal lengths, padded on the left."""
+    for seed, num_beams in ((11, 2), (10, 3), (5, 5)):
+        model = small_gpt2(seed)
+        choices = {"num_beams": num_beams, "length_penalty": length_penalty}
+        choices["early_stopping"] = early_stopping
+        ids, scores = by_library(model, num_return_sequences=num_beams, **choices)
+        found = by_ours(model, **choices)
+        assert [row for beams in found.beams for _, row in beams] == ids
+        ranks = torch.tensor([rank for beams in found.beams for rank, _ in beams])
+        torch.testing.assert_close(ranks, scores, rtol=1e-5, atol=1e-5)
+        assert found.ids == ids[::num_beams]
+
+
+def test_early_stopping_changes_what_is_found():
+    """So that the comparison above tells the three apart."""
+    model, choices = small_gpt2(10), {"num_beams": 3, "length_penalty": 1.0}
+    found = [by_ours(model, **choices, early_stopping=stopping).beams for stopping in STOPPING]
+    assert all(one != two for one, two in itertools.combinations(found, 2))
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_search_without_an_end_token_equals_generate_of_the_library(num_beams):
+    model = small_gpt2(10)
+    found = by_ours(model, eos_id=None, num_beams=num_beams, length_penalty=1.0)
+    out = model.generate(
+        PROMPT,
+        attention_mask=REAL,
+        max_new_tokens=10,
+        num_beams=num_beams,
+        do_sample=False,
+        pad_token_id=EOS,
+    )
+    assert found.ids == out[:, PROMPT.shape[1] :].tolist()
+    assert any(EOS in ids for ids in found.ids)  # a token like any other
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_search_tree_holds_every_beginning_that_a_plain_loop_visits(width, seed):
+    table = Table(5, seed=seed)
+    limits = {"eos_id": EOS, "max_length": 3, "num_beams": width}
+    limits["length_penalty"] = 9.0  # so that no search ends early: longer is better
+    found, tree = search_tree(table.step, table.start(), table.state(), **limits)
+    wanted = table.search(width, max_length=3, length_penalty=9.0)
+    assert (found.ids, found.beams) == (wanted.ids, wanted.beams)
+    running, visited = [()], set()
+    for _ in range(2):
+        words = range(1, table.vocab)  # all but EOS
+        grown = [(*path, token) for path in running for token in words]
+        running = sorted(grown, key=table.log_prob, reverse=True)[:width]
+        visited |= set(running)
+    ended = {(*ids, *[EOS] * (len(ids) < 3)) for _, ids in wanted.beams[0]}
+    assert set(tree) == visited | {path[:k] for path in ended for k in range(1, len(path) + 1)}
+    for path, chance in tree.items():
+        before = table.log_prob(path[:-1]) if path[:-1] else 0.0
+        assert chance == pytest.approx(torch.tensor(table.log_prob(path) - before).exp().item())
+
+
+def test_search_tree_has_each_branch_behind_its_stem_and_the_likely_first():
+    table = Table(6, seed=4)
+    limits = {"eos_id": EOS, "max_length": 4, "num_beams": 3}
+    _, tree = search_tree(table.step, table.start(), table.state(), **limits)
+    paths = list(tree)
+    for place, path in enumerate(paths[1:], start=1):
+        shared = len(path) - 1
+        assert paths[place - 1][:shared] == path[:-1]
+        sisters = [tree[p] for p in paths[:place] if len(p) == len(path) and p[:-1] == path[:-1]]
+        assert all(sister >= tree[path] for sister in sisters)
+
+
+def test_search_tree_of_several_sentences_or_too_many_beams_is_an_error():
+    table = Table(4, sentences=2)
+    limits = {"eos_id": EOS, "max_length": 4}
+    with as_a_reader(), pytest.raises(ValueError, match="one sentence, got 2"):
+        search_tree(table.step, table.start(), table.state(), num_beams=2, **limits)
+    table = Table(4)
+    with pytest.raises(ValueError, match="4 beams need more tokens than 4"):
+        search_tree(table.step, table.start(), table.state(), num_beams=4, **limits)

@@ -1,12 +1,22 @@
 """Metrics against sacreBLEU and against numbers worked by hand."""
 
+import math
 import random
 
 import pytest
 import sacrebleu
 import torch
 
-from course_utils.metrics import alignment_error_rate, bleu, exact_match, strongest_links
+from course_utils.metrics import (
+    alignment_error_rate,
+    bits_per_byte,
+    bleu,
+    distinct_n,
+    exact_match,
+    perplexity,
+    repetition,
+    strongest_links,
+)
 
 
 def some_sentences(seed, count=20):
@@ -118,3 +128,72 @@ def test_strongest_links_are_source_and_target_positions():
     # the first target word looks at source word 1, the second at source word 0
     assert strongest_links(weights) == [(1, 0), (0, 1)]
     assert strongest_links(weights[:1, 1:]) == [(0, 0)]
+
+
+def test_perplexity_is_exp_of_the_mean_cross_entropy():
+    logits = torch.randn(40, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    ids = torch.arange(40) % 9
+    log_probs = logits.log_softmax(dim=-1).gather(1, ids[:, None]).squeeze(1)
+    wanted = torch.nn.functional.cross_entropy(logits, ids).exp().item()
+    for kind in (log_probs, log_probs.numpy(), log_probs.tolist()):
+        assert perplexity(kind) == pytest.approx(wanted)
+
+
+def test_perplexity_of_equally_likely_tokens_is_their_number():
+    assert perplexity([math.log(1 / 50)] * 7) == pytest.approx(50)
+    assert perplexity([0.0, 0.0]) == 1
+
+
+def test_bits_per_byte_does_not_depend_on_how_text_is_cut_into_tokens():
+    """8 bits for each of 6 bytes: as 6 tokens of 1/256, or as 3 tokens of 1/65536."""
+    assert bits_per_byte([math.log(1 / 256)] * 6, 6) == pytest.approx(8)
+    assert bits_per_byte(torch.full((3,), -math.log(65536)), 6) == pytest.approx(8)
+
+
+@pytest.mark.parametrize("measure", [perplexity, lambda log_probs: bits_per_byte(log_probs, 5)])
+@pytest.mark.parametrize(
+    ("log_probs", "message"),
+    [
+        ([], "no log-probabilities"),
+        ([-1.0, 0.5], "0 or less, got 0.5"),
+        ([-1.0, math.nan], "0 or less, got nan"),
+    ],
+)
+def test_log_probabilities_that_are_none_are_an_error(measure, log_probs, message):
+    with pytest.raises(ValueError, match=message):
+        measure(log_probs)
+
+
+def test_bits_per_byte_of_no_bytes_is_an_error():
+    with pytest.raises(ValueError, match="1 byte or more, got 0"):
+        bits_per_byte([-1.0], 0)
+
+
+def test_distinct_n_hand_worked():
+    texts = [[1, 2, 1, 2], [1, 2, 3], [4]]
+    assert distinct_n(texts, 1) == 4 / 8
+    assert distinct_n(texts, 2) == 3 / 5  # 12 21 12 12 23: no pair reaches over two texts
+    assert distinct_n(texts, 3) == 3 / 3
+    assert distinct_n(["aaa", "ab"], 2) == 2 / 3
+    assert distinct_n(torch.tensor([[5, 5, 5], [5, 6, 5]]), 2) == 3 / 4
+
+
+def test_repetition_hand_worked():
+    assert repetition([1, 2, 3, 1, 2, 3, 1], n=2) == pytest.approx(3 / 6)
+    assert repetition([1, 2, 3, 4, 5]) == 0
+    for loop in ([7] * 104, torch.full((104,), 7)):
+        assert repetition(loop) == pytest.approx(1 - 1 / 101)
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        (lambda: distinct_n([[1, 2]], 0), "1 token or more, got n = 0"),
+        (lambda: distinct_n([[1, 2], []], 3), "no sequence has 3 tokens"),
+        (lambda: distinct_n([], 1), "no sequence has 1 tokens"),
+        (lambda: repetition([1, 2, 3]), "no sequence has 4 tokens"),
+    ],
+)
+def test_ngrams_that_are_not_there_are_an_error(measure, message):
+    with pytest.raises(ValueError, match=message):
+        measure()

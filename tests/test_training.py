@@ -14,7 +14,12 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from course_utils.batching import LengthBatches
-from course_utils.losses import masked_cross_entropy, translation_loss
+from course_utils.losses import (
+    masked_cross_entropy,
+    next_token_loss,
+    token_log_probs,
+    translation_loss,
+)
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
 from course_utils.schedules import parameter_groups, schedule_factor
 from course_utils.training import History, fit
@@ -142,6 +147,59 @@ def test_translation_loss_is_the_mean_over_the_real_words_of_all_rows():
     assert smooth != pytest.approx(total / count)
 
 
+# ---- the loss of a language model
+
+
+class Running(nn.Module):
+    """Scores that depend on all tokens up to each one, and on nothing else."""
+
+    def __init__(self, vocab_size=5):
+        super().__init__()
+        self.table = nn.Embedding(vocab_size, vocab_size)
+        shake(self)
+
+    def forward(self, ids):
+        return self.table(ids).cumsum(dim=1)
+
+
+def score_of(model, context, token):
+    """Log-probability of a token after a context, the last thing that the model is asked."""
+    return model(context[None])[0, -1].log_softmax(dim=0)[token].item()
+
+
+def test_next_token_loss_is_the_mean_over_all_tokens_but_the_first():
+    model, ids = Running(), torch.tensor([[0, 3, 1, 4], [2, 2, 0, 1]])
+    scores = [score_of(model, row[:k], row[k]) for row in ids for k in range(1, 4)]
+    assert next_token_loss(model, ids).item() == pytest.approx(-sum(scores) / 6)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 5, None])
+@pytest.mark.parametrize("length", [2, 5, 6, 7, 18, 23])
+def test_token_log_probs_score_each_token_once_with_the_context_that_is_promised(stride, length):
+    model, block = Running(), 5
+    ids = torch.randint(5, (length,), generator=torch.Generator().manual_seed(length))
+    found = token_log_probs(model, ids, block, stride=stride, batch_size=3)
+    assert found.shape == (length - 1,) and not found.requires_grad
+    for k in range(1, length):
+        least = min(k, block - (stride or block) + 1)
+        contexts = [ids[k - size : k] for size in range(least, min(k, block) + 1)]
+        scores = [score_of(model, context, ids[k]) for context in contexts]
+        assert any(found[k - 1].item() == pytest.approx(s, abs=1e-5) for s in scores), k
+
+
+@pytest.mark.parametrize(
+    ("length", "stride", "message"),
+    [
+        (1, 1, "2 tokens or more, got 1"),
+        (9, 0, "stride is 1 to block_size=4, got 0"),
+        (9, 5, "to block_size=4, got 5"),
+    ],
+)
+def test_token_log_probs_wrong_arguments_are_an_error(length, stride, message):
+    with pytest.raises(ValueError, match=message):
+        token_log_probs(Running(), torch.zeros(length).long(), 4, stride=stride)
+
+
 # ---- schedule
 
 
@@ -153,7 +211,7 @@ def test_schedule_inverse_sqrt_equals_the_papers_equation_up_to_a_constant():
         assert found == pytest.approx(paper * (width * warmup) ** 0.5)
 
 
-@pytest.mark.parametrize("name", ["constant", "linear", "cosine", "inverse_sqrt"])
+@pytest.mark.parametrize("name", ["constant", "linear", "cosine", "inverse_sqrt", "trapezoid"])
 def test_schedule_rises_to_one_at_the_end_of_the_warm_up_and_never_rises_again(name):
     factors = [schedule_factor(name, step, 50, 10) for step in range(51)]
     assert factors[:10] == pytest.approx([(k + 1) / 10 for k in range(10)])
@@ -169,6 +227,7 @@ def test_schedule_rises_to_one_at_the_end_of_the_warm_up_and_never_rises_again(n
         ("linear", [1.0, 0.5, 0.0]),
         ("cosine", [1.0, 0.5, 0.0]),
         ("inverse_sqrt", [10**0.5 / 11**0.5, 10**0.5 / 31**0.5, 10**0.5 / 51**0.5]),
+        ("trapezoid", [1.0, 0.8, 0.0]),  # down from step 25 to step 50
     ],
 )
 def test_schedule_after_the_warm_up_hand_worked(name, wanted):
@@ -179,7 +238,7 @@ def test_schedule_after_the_warm_up_hand_worked(name, wanted):
 def test_schedule_unknown_name_is_an_error_at_once(step):
     with (
         as_a_reader(),
-        pytest.raises(ValueError, match='"cosine" or "inverse_sqrt", got \'cosin\''),
+        pytest.raises(ValueError, match='"inverse_sqrt" or "trapezoid", got \'cosin\''),
     ):
         schedule_factor("cosin", step, 50, 10)
 

@@ -6,5 +6,13 @@ from course_utils.explorers.attention import (
     heads_explorer,
     heads_map,
 )
+from course_utils.explorers.sampling import next_token_bars, sampling_explorer
 
-__all__ = ["attention_explorer", "attention_map", "heads_explorer", "heads_map"]
+__all__ = [
+    "attention_explorer",
+    "attention_map",
+    "heads_explorer",
+    "heads_map",
+    "next_token_bars",
+    "sampling_explorer",
+]
