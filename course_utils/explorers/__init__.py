@@ -6,5 +6,16 @@ from course_utils.explorers.attention import (
     heads_explorer,
     heads_map,
 )
+from course_utils.explorers.merges import merge_stepper, merge_table, tokenizer_explorer
+from course_utils.explorers.pieces import segments_picture
 
-__all__ = ["attention_explorer", "attention_map", "heads_explorer", "heads_map"]
+__all__ = [
+    "attention_explorer",
+    "attention_map",
+    "heads_explorer",
+    "heads_map",
+    "merge_stepper",
+    "merge_table",
+    "segments_picture",
+    "tokenizer_explorer",
+]
