@@ -423,3 +423,24 @@ def test_ids_need_not_be_without_gaps():
     tokenizer = BPETokenizer(vocab, [(b"a", b"b")], special_tokens={"<end>": 5000})
     assert tokenizer.encode("ab<end>", allowed_special="all") == [1000, 5000]
     assert tokenizer.decode([1000, 5000]) == "ab<end>" and len(tokenizer) == 258
+
+
+def test_smaller_is_the_training_that_stopped_earlier():
+    texts = corpora()["phrases"]
+    options = {"special_tokens": ["<end>", "<pad>"], "progress": False}
+    large = BPETokenizer.train(texts, 600, **options)
+    for size in (258, 259, 400, 600):
+        small, early = large.smaller(size), BPETokenizer.train(texts, size, **options)
+        assert (small.merges, small.vocab) == (early.merges, early.vocab)
+        assert small.special_tokens == early.special_tokens
+        assert small.encode("the end<end>", allowed_special="all") == early.encode(
+            "the end<end>", allowed_special="all"
+        )
+
+
+@pytest.mark.parametrize("size", [0, 257, 601])
+def test_smaller_outside_the_vocabulary_is_an_error(size):
+    texts = corpora()["phrases"]
+    large = BPETokenizer.train(texts, 600, special_tokens=["<a>", "<b>"], progress=False)
+    with pytest.raises(ValueError, match=f"from 258 to 600 here, got {size}"):
+        large.smaller(size)

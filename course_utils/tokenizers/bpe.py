@@ -25,15 +25,15 @@ from course_utils.tokenizers.bpe_files import (
     read_tokenizer_json,
     write_tokenizer_json,
 )
-from course_utils.tokenizers.merging import Pair, apply_merges, learn_merges
+from course_utils.tokenizers.merging import apply_merges, learn_merges
 from course_utils.tokenizers.pretokens import (
     BYTE_TOKENS,
     GPT2_PATTERN,
     count_pretokens,
     pretokenize,
     to_bytes,
-    to_symbols,
 )
+from course_utils.tokenizers.vocabulary import check_special_tokens, check_vocabulary, merge_ranks
 
 CACHED_PIECES = 2**16
 LONGEST_CACHED = 100  # characters; longer pieces seldom come twice
@@ -91,12 +91,12 @@ class BPETokenizer:
         self.merges, self.pattern = list(merges), pattern
         self.special_tokens = dict(special_tokens or {})
         ids = {token: index for index, token in vocab.items()}
-        _check_vocabulary(vocab, ids)
-        _check_special_tokens(self.special_tokens, vocab)
+        check_vocabulary(vocab, ids)
+        check_special_tokens(self.special_tokens, vocab)
         specials = {index: to_bytes(text) for text, index in self.special_tokens.items()}
         self.vocab = dict(sorted((dict(vocab) | specials).items()))
         self._byte_ids = [ids[bytes([byte])] for byte in range(256)]
-        self._merges = _merge_table(self.merges, ids)
+        self._merges = merge_ranks(self.merges, ids)
         self._cache: dict[str, list[int]] = {}
 
     @classmethod
@@ -353,47 +353,3 @@ def _check_dropout(dropout: float, rng: Random | None) -> None:
         raise ValueError(f"dropout is {dropout}; it is a chance, from 0 to 1")
     if dropout and rng is None:
         raise ValueError("dropout needs rng: give random.Random(0), say, to be able to repeat it")
-
-
-def _check_vocabulary(vocab: Mapping[int, bytes], ids: Mapping[bytes, int]) -> None:
-    """The ids are numbers, no token is there twice, and no byte is missing."""
-    if wrong := [index for index in vocab if type(index) is not int or index < 0]:
-        raise ValueError(f"the id {wrong[0]!r} of the token {vocab[wrong[0]]!r} is no id")
-    if len(ids) < len(vocab):
-        twice = next(token for index, token in vocab.items() if ids[token] != index)
-        raise ValueError(f"the token {twice!r} has two ids")
-    if missing := [token for token in BYTE_TOKENS if token not in ids]:
-        raise ValueError(
-            f"the vocabulary lacks {len(missing)} of the 256 bytes, such as {missing[0]!r}: some "
-            "texts could not be written in it"
-        )
-
-
-def _check_special_tokens(specials: Mapping[str, int], vocab: Mapping[int, bytes]) -> None:
-    """Ordinary text must not be able to make a special token's id."""
-    if len(set(specials.values())) < len(specials) or set(specials.values()) & set(vocab):
-        raise ValueError(f"a special token's id is taken by another token: {dict(specials)}")
-    ordinary = {to_symbols(token) for token in vocab.values()} if specials else ()
-    for text in specials:
-        if not text:
-            raise ValueError("a special token is empty: give it a text, such as '<end>'")
-        if text in ordinary:
-            raise ValueError(
-                f"the special token {text!r} is an ordinary token, too: any text could hold it. "
-                f"Choose one that no word looks like, such as '<|{text}|>'"
-            )
-
-
-def _merge_table(
-    merges: Iterable[tuple[bytes, bytes]], ids: Mapping[bytes, int]
-) -> dict[Pair, tuple[int, int]]:
-    """Rank and new id for each pair of ids."""
-    table = {}
-    for rank, (left, right) in enumerate(merges):
-        try:
-            table[ids[left], ids[right]] = rank, ids[left + right]
-        except KeyError as error:
-            raise ValueError(
-                f"merge {rank} joins {left!r} and {right!r}, but {error.args[0]!r} is no token"
-            ) from None
-    return table
