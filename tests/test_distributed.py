@@ -165,10 +165,10 @@ def test_shares_of_a_batch_add_up_to_the_loss_of_one_process(count):
 
 
 def test_shares_of_a_batch_draw_their_own_dropout_and_leave_the_random_state_alone():
+    model, batch = Net(), torch.zeros(4, 1)
+
     def drawn(index, seed):
-        batch = torch.zeros(4, 1)
-        loss = Share(Net(), index, 2).loss(lambda model, rows: torch.rand(()), batch, seed)
-        return loss.item()
+        return Share(model, index, 2).loss(lambda *_: torch.rand(()), batch, seed).item()
 
     all_eight = itertools.product((0, 1), (0, 1), (0, 1))
     before = torch.get_rng_state()

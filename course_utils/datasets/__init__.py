@@ -1,6 +1,15 @@
-"""Sentence pairs from three sources: written by us, from the hub, or from a folder."""
+"""Data from three sources, written by us, from the hub, or from a folder: pairs and texts."""
 
+from course_utils.datasets.languages import load_languages
 from course_utils.datasets.pairs import TranslationData, TranslationPair
+from course_utils.datasets.texts import TextData, load_texts
 from course_utils.datasets.translation import load_translation
 
-__all__ = ["TranslationData", "TranslationPair", "load_translation"]
+__all__ = [
+    "TextData",
+    "TranslationData",
+    "TranslationPair",
+    "load_languages",
+    "load_texts",
+    "load_translation",
+]

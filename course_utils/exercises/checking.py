@@ -24,6 +24,7 @@ NOT_ATTEMPTED, NOT_YET, PASSED, UNKNOWN = "not attempted", "not yet", "passed", 
 LESSONS = {
     "01": "course_utils.exercises.seq2seq_attention",
     "02": "course_utils.exercises.transformer",
+    "03": "course_utils.exercises.byte_pair_encoding",
 }
 
 

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,17 +23,19 @@ from course_utils.exercises.checking import Hint, Mistake
 from course_utils.masks import padding_mask
 
 Inputs = tuple[Any, ...]
-Outputs = tuple[Tensor, ...]
+Outputs = tuple[Any, ...]  # tensors here, plain values in `values`
 
-# What an error message often means: pattern -> question.
+# What an error's name and message often mean: pattern -> question.
 TIPS = (
+    (r"NoneType", "a line before gave None: does each of your functions end with return?"),
+    (r"is not defined", "is the name misspelt, or made in a cell that has not run?"),
+)
+TENSOR_TIPS = (
     (r"shape of the mask", "indexing with a mask does not broadcast: do you know masked_fill?"),
     (
         r"size|shape|mat1|dimension",
         "two shapes do not fit: which shape has each tensor in that line?",
     ),
-    (r"NoneType", "a line before gave None: does each of your functions end with return?"),
-    (r"is not defined", "is the name misspelt, or made in a cell that has not run?"),
     (r"not implemented for|bool|dtype|expected scalar type", "which dtype has each tensor there?"),
 )
 
@@ -72,6 +74,9 @@ class Comparison:
     tips : tuple of (str, str)
         As `TIPS`, looked at before.
     """
+
+    common_tips: ClassVar[tuple[tuple[str, str], ...]] = TIPS + TENSOR_TIPS
+    harder: ClassVar[str] = "does a line count on axes of equal length?"
 
     parameters: tuple[str, ...]
     outputs: dict[str, str]
@@ -154,13 +159,15 @@ class Comparison:
             return str(run.error)
         message = " ".join(str(run.error).split())[:240]
         line = _line_of(answer, run.error)
-        hint = f"your function raised {type(run.error).__name__}{line}: {message}"
-        tips = (tip for pattern, tip in self.tips + TIPS if re.search(pattern, message))
+        kind = type(run.error).__name__
+        hint = f"your function raised {kind}{line}: {message}"
+        tips = self.tips + self.common_tips
+        tips = (tip for pattern, tip in tips if re.search(pattern, f"{kind}: {message}"))
         hint += (
             f" - {next(tips, 'what does that line get?')} The inputs were {self._describe(run)}."
         )
         if number:
-            hint += " Easier inputs went well: does a line count on axes of equal length?"
+            hint += f" Easier inputs went well: {self.harder}"
         return hint
 
     def _describe(self, run: Run) -> str:
@@ -231,7 +238,7 @@ def key_mask(*lengths: int) -> Tensor:
 
 _IN_PLACE = (
     "the result is right, but your function changes its input {} in place, and the caller still "
-    "needs it: which of your lines writes into it (a name that ends with _, or x[...] = )?"
+    "needs it: which of your lines writes into it (x[...] =, pop, a name that ends with _)?"
 )
 
 
@@ -244,8 +251,10 @@ def _real(name: str, output: Any) -> Tensor:
     return output.detach().cpu().double()
 
 
-def close(a: Tensor, b: Tensor) -> bool:
-    """Equal in shape and, to what float32 can promise, in every number."""
+def close(a: Any, b: Any) -> bool:
+    """Equal; tensors in shape and, to what float32 can promise, in every number."""
+    if not isinstance(a, Tensor):
+        return a == b
     return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 

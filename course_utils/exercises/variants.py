@@ -43,16 +43,31 @@ def two_at_once(mistakes: tuple[Mistake, ...], otherwise: Diagnose | None = None
         Asked when no two of them give the answer's numbers.
     """
 
-    first_ways = [*{mistake.hint: mistake for mistake in reversed(mistakes)}.values()][::-1]
+    both = pairs(mistakes)
 
     def diagnose(inputs: Inputs, outputs: Outputs, expected: Outputs) -> str | None:
-        pairs = () if any(x.isnan().all() for x in outputs) else combinations(first_ways, 2)
-        for first, second in pairs:
-            if _gives(_together(first, second), inputs, outputs):
-                return f"two things at once. First: {first.hint} Second: {second.hint}"
+        for mistake in () if any(x.isnan().all() for x in outputs) else both:
+            if _gives(mistake.answer, inputs, outputs):
+                return mistake.hint
         return otherwise(inputs, outputs, expected) if otherwise else None
 
     return diagnose
+
+
+def pairs(mistakes: tuple[Mistake, ...]) -> tuple[Mistake, ...]:
+    """Every two of the mistakes as one, where they can be put together.
+
+    Parameters
+    ----------
+    mistakes : tuple of Mistake
+        From `variants`; of those with the same hint the first counts.
+    """
+    first_ways = [*{mistake.hint: mistake for mistake in reversed(mistakes)}.values()][::-1]
+    return tuple(
+        Mistake(f"two things at once. First: {first.hint} Second: {second.hint}", both)
+        for first, second in combinations(first_ways, 2)
+        if (both := _together(first, second))
+    )
 
 
 def _together(first: Mistake, second: Mistake) -> Callable[..., Any] | None:
@@ -63,9 +78,7 @@ def _together(first: Mistake, second: Mistake) -> Callable[..., Any] | None:
     return None if a.keywords.keys() & b.keywords else partial(a, **b.keywords)
 
 
-def _gives(answer: Callable[..., Any] | None, inputs: Inputs, outputs: Outputs) -> bool:
-    if answer is None:
-        return False
+def _gives(answer: Callable[..., Any], inputs: Inputs, outputs: Outputs) -> bool:
     try:
         result = answer(*inputs)
     except (RuntimeError, IndexError, ValueError):  # the two do not fit together

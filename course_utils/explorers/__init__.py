@@ -6,6 +6,8 @@ from course_utils.explorers.attention import (
     heads_explorer,
     heads_map,
 )
+from course_utils.explorers.merges import merge_stepper, merge_table, tokenizer_explorer
+from course_utils.explorers.pieces import segments_picture
 from course_utils.explorers.sampling import next_token_bars, sampling_explorer
 
 __all__ = [
@@ -13,6 +15,10 @@ __all__ = [
     "attention_map",
     "heads_explorer",
     "heads_map",
+    "merge_stepper",
+    "merge_table",
     "next_token_bars",
     "sampling_explorer",
+    "segments_picture",
+    "tokenizer_explorer",
 ]

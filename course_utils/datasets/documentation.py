@@ -1,0 +1,360 @@
+"""English prose without a download: the documentation inside the installed Python packages.
+
+Python and its libraries carry their manuals with them, as docstrings in their source files. The
+files are read with `ast`; none is imported. Of each docstring only whole sentences stay: code,
+tables, lists of parameters, formulas and markup (reStructuredText, Markdown, numpydoc) go. A
+paragraph that says nearly the same as an earlier one goes, too.
+
+The text depends on the versions that are installed. Its authors are those of the packages; it is
+read in place and is no part of this course.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import hashlib
+import inspect
+import os
+import re
+import sysconfig
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple, no_type_check
+
+PACKAGES = (
+    "python",
+    "torch",
+    "transformers",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "numpy",
+    "datasets",
+)
+# Tests, copies of other packages, and the models of transformers, which repeat each other.
+SKIPPED = {
+    "test", "tests", "testing", "idlelib", "lib2to3", "ensurepip", "site-packages",
+    "dist-packages", "_vendor", "externals", "encodings", "models", "conftest.py",
+}  # fmt: skip
+# Parsing takes most of the time, so a file is left out when a smaller share of its bytes than this
+# stands between triple quotation marks. The chapters of Python's manual stand between single ones.
+DOCUMENTED = 0.25
+MANUAL = "pydoc_data.topics"
+SHORT = 200  # characters; shorter documents of a module are put together
+SHINGLE = 5  # words
+SEEN = 0.5  # a paragraph of which so large a share of shingles was seen before is a repetition
+
+
+class Document(NamedTuple):
+    """What one function, class or chapter says.
+
+    Parameters
+    ----------
+    package, module, name : str
+        Where it comes from, such as "torch", "torch.nn.modules.linear", "Linear". A document
+        without a name is made of a module's short ones.
+    text : str
+        Whole sentences, one paragraph a line.
+    """
+
+    package: str
+    module: str
+    name: str
+    text: str
+
+
+def read_documentation() -> Iterator[Document]:
+    """Read the prose of the installed packages, file by file; what is not installed is left out.
+
+    Yields
+    ------
+    Document
+        By the hash of their modules: a random order that hardly changes with the versions. No
+        paragraph says nearly the same as an earlier one.
+
+    Examples
+    --------
+    >>> next(read_documentation()).text.endswith((".", "!", "?", ")", '"'))
+    True
+    """
+    seen: set[int] = set()
+    files = [(p, module, file) for p in PACKAGES for module, file in source_files(p)]
+    for package, module, file in sorted(files, key=lambda found: stable_hash(found[1])):
+        with _no_collection():
+            documents = [
+                (name, [p for docstring in docstrings for p in prose(docstring)])
+                for name, docstrings in _docstrings(module, file)
+            ]
+        short = []
+        for name, paragraphs in documents:
+            text = "\n".join(p for p in paragraphs if not _repeats(p, seen))
+            if len(text) >= SHORT:
+                yield Document(package, module, name, text)
+            elif text:
+                short.append(text)
+        if short:
+            yield Document(package, module, "", "\n".join(short))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Syntax trees have no cycles, and looking for some doubles the time."""
+    usual = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if usual:
+            gc.enable()
+
+
+@no_type_check
+def stable_hash(text: str) -> float:
+    """A number from 0 to 1 that looks random and is the same on every machine."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+
+
+def source_files(package: str) -> Iterator[tuple[str, Path]]:
+    """Find the names and files of a package's modules; none if it is not installed."""
+    if package == "python":
+        root, prefix = Path(sysconfig.get_path("stdlib")), ()
+    else:
+        found = find_spec(package)
+        if found is None or found.origin is None:
+            return
+        root, prefix = Path(found.origin).parent, (package,)
+    for folder, inner, names in os.walk(root):
+        inner[:] = set(inner) - SKIPPED
+        for name in set(names) - SKIPPED:
+            if name.endswith(".py"):
+                file = Path(folder, name)
+                parts = file.relative_to(root).with_suffix("").parts
+                yield ".".join(prefix + parts).removesuffix(".__init__"), file
+
+
+def _docstrings(module: str, file: Path) -> Iterator[tuple[str, list[str]]]:
+    """The docstrings of a file, grouped by function or class; a class has its methods' as well."""
+    try:
+        source = file.read_bytes()
+        quoted = sum(map(len, source.split(b'"""')[1::2]))
+        if quoted < DOCUMENTED * len(source) and module != MANUAL:
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd escapes in other people's strings
+            tree = ast.parse(source)
+    except (OSError, SyntaxError, ValueError):  # a broken link, a template, another Python's file
+        return
+    if module == MANUAL:
+        yield from _chapters(tree)
+    yield "", _own(tree)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, list(_inside(node))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            yield _added(node.value)
+
+
+@no_type_check
+def _own(node: ast.AST) -> list[str]:
+    text = ast.get_docstring(node, clean=False)
+    return [text] if text else []
+
+
+@no_type_check
+def _inside(node: ast.AST) -> Iterator[str]:
+    yield from _own(node)
+    if isinstance(node, ast.ClassDef):
+        for part in node.body:
+            if isinstance(part, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from _inside(part)
+
+
+def _added(call: ast.Call) -> tuple[str, list[str]]:
+    """What `add_docstr(torch.abs, "...")` and its like say of functions that are written in C."""
+    if not call.args or "doc" not in ast.unparse(call.func):
+        return "", []
+    values = (node.value for node in ast.walk(call) if isinstance(node, ast.Constant))
+    return " ".join(map(ast.unparse, call.args[:-1])), [v for v in values if isinstance(v, str)]
+
+
+def _chapters(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
+    """Python's own manual: the values of one dictionary."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
+            for name, text in ast.literal_eval(node.value).items():
+                yield name, [text]
+
+
+@no_type_check
+def _repeats(paragraph: str, seen: set[int]) -> bool:
+    """Whether most runs of five words were seen before; notes those of this paragraph."""
+    words = re.findall(r"\w+", paragraph.lower())
+    runs = {hash(tuple(words[i : i + SHINGLE])) for i in range(max(1, len(words) - SHINGLE + 1))}
+    known = len(runs & seen)
+    seen |= runs
+    return known >= SEEN * len(runs)
+
+
+# ---- from a docstring to sentences
+
+_DIRECTIVE = re.compile(r"\.\. +([\w:-]+?)::(.*)")
+_NOTES = {"note", "warning", "tip", "important", "hint", "caution", "danger", "attention"}
+_VERSIONS = {"versionadded", "versionchanged", "deprecated", "versionremoved"}
+_FIELD = re.compile(r":[\w ]+(?: [^:]*)?:(?: |$)|@\w+|\.\.(?: |$)")
+_BULLET = re.compile(r"(?:[-*+•]|\(?(?:\d{1,2}|[a-z])[.)]) +")
+_UNDERLINE = re.compile(r"([=\-~^\"'`#*+.:_])\1{2,}")
+_TABLE = re.compile(r"(?:[=-]{2,} +)+[=-]{2,}|[|+].*")
+_CODE = re.compile(r">>>|\.\.\. |\$ |% ")
+# "name : type" above the lines that describe it; "name (type): Description."
+_ENTRY = re.compile(r"[\w*`'., ]+ : ?.*")
+_NAMED = re.compile(
+    r"[\w*`.\\-]+(?:, [\w*`.]+)*(?: ?\([^()]*(?:\([^()]*\)[^()]*)*\))?:(?: +(.*)|$)"
+)
+
+
+@no_type_check
+def prose(docstring: str) -> list[str]:
+    """The paragraphs of whole sentences in a docstring.
+
+    Examples
+    --------
+    >>> prose('''Turn *each* pancake once.
+    ...
+    ...     Parameters
+    ...     ----------
+    ...     pan : Pan
+    ...         The pan, which :class:`.Pan` must have heated before.
+    ...
+    ...     >>> turn(pan)
+    ...     3
+    ...     ''')
+    ['Turn each pancake once.', 'The pan, which Pan must have heated before.']
+    """
+    paragraphs = (_sentences(" ".join(block)) for block in _blocks(docstring))
+    return [p for p in paragraphs if p]
+
+
+@no_type_check
+def _blocks(docstring: str) -> Iterator[list[str]]:
+    """Lines that belong together, without code, tables and headings."""
+    block, depth = [], 0
+    hanging = False  # the block began with a marker, and its next lines may be indented
+    below = None  # lines indented deeper than this are code, a table or a picture
+    fenced = quiet = False  # between two ``` lines; in code or a table, until the next empty line
+    elsewhere = False  # in a section of references
+    for line in [*inspect.cleandoc(docstring).split("\n"), ""]:
+        text = line.strip()
+        if text.startswith(("```", "~~~")):
+            fenced, text = not fenced, ""
+        if not text or fenced:
+            if block:
+                yield block
+            block, hanging, quiet = [], False, False
+            continue
+        indent = len(line) - len(line.lstrip())
+        if below is not None and indent > below:
+            continue
+        below = None
+        if not text[0].isalpha():
+            quiet = quiet or bool(_CODE.match(text) or _TABLE.fullmatch(text))
+            if quiet or _UNDERLINE.fullmatch(text):
+                elsewhere = "".join(block).lower() in ("references", "see also")
+                block = []  # the line above was a heading
+                continue
+        if quiet or elsewhere:
+            continue
+        rest = _without_marker(text, indent > 0 or not block)
+        if rest != text or (indent < depth if hanging else indent != depth):
+            if block:
+                yield block
+            block, hanging = [], rest != text
+        depth = indent
+        if rest is None or rest.endswith("::"):
+            below = indent
+        if rest:
+            block.append(rest)
+
+
+@no_type_check
+def _without_marker(text: str, new: bool) -> str | None:
+    """A line without the marker of a list or note; None if it and what is below it is no prose."""
+    if text[0] in ".:@":
+        directive = _DIRECTIVE.match(text)
+        if directive and directive[1] in _VERSIONS:
+            return re.sub(r"^v?[\d.]+\s*", "", directive[2].strip())
+        if directive and directive[1] in _NOTES:
+            return directive[2].strip()
+        if directive or _FIELD.match(text):
+            return None
+    bullet = _BULLET.match(text)
+    if bullet:
+        text = text[bullet.end() :]
+    if " : " in text and _ENTRY.fullmatch(text):
+        return ""
+    if (new or bullet) and ":" in text:
+        named = _NAMED.fullmatch(text)
+        return (named[1] or "") if named else text
+    return text
+
+
+_SPAN = re.compile(r"(?::([\w:+-]+):)?(``?)([^`]+)\2_{0,2}")
+_IN_BRACKETS = re.compile(r"\[(`[^`]+`)\](?:\([^)]*\))?|\[([^\]`]+)\]\([^)]*\)")
+_CITED = re.compile(r"(\b(?:in|see|by|of|and|from|to|at|on|with) )?\s?\[[\w.-]+\]_")
+_STRONG = re.compile(r"(?<![\w*])(\*\*?)([^*\s][^*]*)\1(?![\w*])")
+_REFERENCE = re.compile(r"(?<=[A-Za-z])_(?!\w)")
+_SPACE = re.compile(r" (?=[.,;:!?)](?: |$))")
+_TYPED = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "…": "...", "–": "-", "\xa0": " "})
+FORMULA = "="  # no sentence has this sign
+
+_END = re.compile(
+    r"(?:(?<=[.!?])|(?<=[.!?][\"')]))(?<!e\.g\.)(?<!i\.e\.)(?<! vs\.)(?<! cf\.) (?=[\"'(]?[A-Z])"
+)
+_SENTENCE = re.compile(r"[\"'(]?[A-Z](?!\w*: )[\w \-,.:;!?'\"()/%&]*[.!?][\"')]*", re.A)
+_RESIDUE = re.compile(r"//|::|%[(s]|,\.|\( | \)| :\w|\(c\)|Copyright|TODO|FIXME|XXX|sphx_glr", re.I)
+_WORD = re.compile(r"(?<!\S)[\"'(]*[A-Za-z][a-z]*(?:[-'/][A-Za-z]+)*[\"').,:;!?]*(?!\S)")
+
+
+@no_type_check
+def _sentences(text: str) -> str:
+    """The whole sentences of a paragraph; nothing if too much of it is something else."""
+    if len(text) < 12 or not ("." in text or "!" in text or "?" in text):
+        return ""
+    if "]" in text:
+        text = _IN_BRACKETS.sub(lambda found: found[1] or found[2], text)
+        text = _CITED.sub(lambda found: FORMULA if found[1] else "", text)
+    if "`" in text:
+        text = _SPAN.sub(_without_role, text)
+    if "*" in text:
+        text = _STRONG.sub(r"\2", text)
+    if not text.isascii():
+        text = text.translate(_TYPED)
+    text = _SPACE.sub("", " ".join(_REFERENCE.sub("", text).split()))
+    kept = " ".join(sentence for sentence in _END.split(text) if _is_sentence(sentence))
+    return kept if len(kept) > 0.6 * len(text) else ""
+
+
+@no_type_check
+def _without_role(span: re.Match) -> str:
+    """What a reader sees of :role:`text <target>` or `text`."""
+    role, _, text = span.groups()
+    if role in ("math", "eq"):
+        return text if len(text) == 1 else FORMULA
+    if text.endswith(">") and " <" in text:
+        text = text[: text.index(" <")]
+    return text.rsplit(".", 1)[-1] if text.startswith("~") else text.lstrip(".!")
+
+
+@no_type_check
+def _is_sentence(text: str) -> bool:
+    if not _SENTENCE.fullmatch(text) or _RESIDUE.search(text):
+        return False
+    words = text.count(" ") + 1
+    plain = len(_WORD.findall(text))
+    listed = 3 * text.count(",") > words + 3
+    balanced = text.count("(") == text.count(")") and text.count('"') % 2 == 0
+    return 4 <= words <= 100 and plain >= 0.75 * words and balanced and not listed
