@@ -39,7 +39,7 @@ from course_utils.reproducibility import choose_device, parameter_count
 from course_utils.tokenizers.bpe import BPETokenizer
 from course_utils.training import fit
 
-END = "<|endoftext|>"
+END_TOKEN = "<|endoftext|>"
 WORK = "training"  # folder inside the result, while it is being made
 EVALUATIONS = 25
 
@@ -159,7 +159,9 @@ def pretrain_gpt(
     return history
 
 
-def held_out(model: nn.Module, ids: Tensor, num_bytes: int, block_size: int) -> dict[str, float]:
+def measure_text(
+    model: nn.Module, ids: Tensor, num_bytes: int, block_size: int
+) -> dict[str, float]:
     """Loss (nats per token), perplexity and bits per byte of a text that was not trained on.
 
     Each token but the first ones is predicted from half a block of earlier ones or more. The end
@@ -240,9 +242,9 @@ def _prepare(out: Path, source: str | Path, recipe: Recipe, say) -> _Tokens:
     parts = {name: getattr(data, name) for name in ("train", "validation", "test")}
     say(f"training a tokenizer of {recipe.vocab_size} tokens on {len(data.train)} documents")
     tokenizer = BPETokenizer.train(
-        data.train, recipe.vocab_size, special_tokens=[END], progress=False
+        data.train, recipe.vocab_size, special_tokens=[END_TOKEN], progress=False
     )
-    end = tokenizer.special_tokens[END]
+    end = tokenizer.special_tokens[END_TOKEN]
     ids = {name: join_documents(map(tokenizer.encode, part), end) for name, part in parts.items()}
     sizes = {name: sum(len(text.encode()) for text in part) for name, part in parts.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -263,7 +265,7 @@ def _write(out, model: GPT, tokens: _Tokens, recipe: Recipe, history: History, s
     from safetensors.torch import save_file
 
     tokenizer = BPETokenizer.load(out / WORK / "tokenizer.json")
-    theirs = to_gpt2(model, eos_id=tokenizer.special_tokens[END]).half()
+    theirs = to_gpt2(model, eos_id=tokenizer.special_tokens[END_TOKEN]).half()
     weights = {k: v.contiguous() for k, v in theirs.state_dict().items() if k != "lm_head.weight"}
     with atomic_write(out / "model.safetensors") as file:
         save_file(weights, file, metadata={"format": "pt"})
@@ -272,7 +274,7 @@ def _write(out, model: GPT, tokens: _Tokens, recipe: Recipe, history: History, s
     tokenizer.save(out / "tokenizer.json")
     stored = load_gpt2(out)
     results = {
-        part: held_out(stored, getattr(tokens, part), tokens.bytes[part], recipe.block_size)
+        part: measure_text(stored, getattr(tokens, part), tokens.bytes[part], recipe.block_size)
         for part in ("validation", "test")
     }
     with atomic_write(out / "README.md") as file:
@@ -291,6 +293,7 @@ def _card(model: GPT, tokens: _Tokens, recipe: Recipe, history: History, source,
         for part, r in results.items()
     )
     settings = ", ".join(f"{name} {value}" for name, value in asdict(recipe).items())
+    processes = os.environ.get("WORLD_SIZE", "1")
     epochs = recipe.steps * recipe.batch_size * recipe.block_size / len(tokens.train)
     return f"""# A small GPT-2
 
@@ -309,7 +312,8 @@ Measured from the stored file, in windows of {recipe.block_size} tokens that ove
 - **Command**: `python -m course_utils.pretrain gpt --out FOLDER --source {source}{words}`
 - **Recipe**: {settings}; {epochs:.1f} epochs
 - **Best step**: {history.best_step} of {recipe.steps}, by the validation documents
-- **Time**: {history.seconds:.0f} s on {torch.get_num_threads()} thread(s), {platform.machine()}
+- **Time**: {history.seconds:.0f} s on {processes} process(es) of {torch.get_num_threads()} \
+thread(s), {platform.machine()}
 - **Versions**: Python {platform.python_version()}, torch {version("torch")}
 - **Use**: it writes sentences that look like documentation. What they say is made up.
 """

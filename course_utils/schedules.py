@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from torch import nn
 
 Schedule = Literal["constant", "linear", "cosine", "inverse_sqrt", "trapezoid"]
-DECAY = 0.5  # share of the steps in which a trapezoid goes down
+DECAY = 0.7  # share of the steps in which a trapezoid goes down
 
 
 def schedule_factor(name: Schedule, step: int, total_steps: int, warmup_steps: int = 0) -> float:
@@ -17,8 +17,8 @@ def schedule_factor(name: Schedule, step: int, total_steps: int, warmup_steps: i
 
     Every schedule first rises linearly over `warmup_steps`, then goes on as its name says.
     "inverse_sqrt" is the transformer paper's (Vaswani et al. 2017, equation 3), its peak set to 1.
-    "trapezoid" stays at 1 until half of the steps are done, then goes straight down to 0 (Hägele et
-    al. 2024, Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations).
+    "trapezoid" stays at 1 for 30 % of the steps, then goes straight down to 0 (Hägele et al. 2024,
+    Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations).
 
     Raises
     ------

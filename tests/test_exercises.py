@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import answers_bpe
+import answers_gpt
 import answers_transformer
 import pytest
 import torch
@@ -28,6 +29,7 @@ SOLUTIONS = {
     "01.5": solutions.beam_search,
     **answers_transformer.SOLUTIONS,
     **answers_bpe.SOLUTIONS,
+    **answers_gpt.SOLUTIONS,
 }
 
 
@@ -209,6 +211,7 @@ RIGHT = [
     ("01.5", beam_until(leader_ended, keep=True, in_place=True)),
     *answers_transformer.RIGHT,
     *answers_bpe.RIGHT,
+    *answers_gpt.RIGHT,
 ]
 
 
@@ -601,6 +604,7 @@ WRONG = [
     ("01.5", lambda *inputs: ([1], -0.5), "each of them in your sum once"),
     *answers_transformer.WRONG,
     *answers_bpe.WRONG,
+    *answers_gpt.WRONG,
 ]
 
 
@@ -850,9 +854,9 @@ def test_lesson_is_imported_when_it_is_checked():
 def test_check_leaves_global_generators_alone():
     run_apart(
         "import random, torch\n"
-        "from course_utils.exercises.checking import check, exercises\n"
+        "from course_utils.exercises.checking import LESSONS, check, exercises\n"
         "before = torch.get_rng_state(), random.getstate()\n"
-        "for exercise in [e for lesson in ('01', '02', '03') for e in exercises(lesson)]:\n"
+        "for exercise in [e for lesson in LESSONS for e in exercises(lesson)]:\n"
         "    check(exercise.name, exercise.mistakes[0].answer)\n"
         "assert torch.equal(before[0], torch.get_rng_state())\n"
         "assert before[1] == random.getstate()"

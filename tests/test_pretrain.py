@@ -16,7 +16,7 @@ import torch
 from course_utils import pretrain
 from course_utils.checkpoints import load_state
 from course_utils.models.gpt import GPT
-from course_utils.pretrain import Recipe, held_out, main, pretrain_gpt
+from course_utils.pretrain import Recipe, main, measure_text, pretrain_gpt
 from course_utils.pretrained import load_gpt2
 from course_utils.tokenizers.bpe import BPETokenizer
 
@@ -77,7 +77,7 @@ def test_pretrain_weights_open_in_transformers_with_equal_logits(shipped):
     with torch.no_grad():
         torch.testing.assert_close(ours(ids), theirs.eval()(ids).logits, atol=1e-4, rtol=0)
     assert isinstance(ours, GPT) and len(tokenizer) == ours.config.vocab_size == 280
-    assert theirs.config.eos_token_id == tokenizer.special_tokens[pretrain.END]
+    assert theirs.config.eos_token_id == tokenizer.special_tokens[pretrain.END_TOKEN]
     assert {part.dtype for part in load_file(out / "model.safetensors").values()} == {torch.float16}
 
 
@@ -88,9 +88,11 @@ def test_pretrain_card_says_what_the_stored_weights_are_worth(shipped, texts):
     out, history, _ = shipped
     card = (out / "README.md").read_text(encoding="utf-8")
     documents, tokenizer = load_texts(texts).test, BPETokenizer.load(out / "tokenizer.json")
-    ids = join_documents(map(tokenizer.encode, documents), tokenizer.special_tokens[pretrain.END])
+    ids = join_documents(
+        map(tokenizer.encode, documents), tokenizer.special_tokens[pretrain.END_TOKEN]
+    )
     size = sum(len(document.encode()) for document in documents)
-    found = held_out(load_gpt2(out), ids, size, SMALL.block_size)
+    found = measure_text(load_gpt2(out), ids, size, SMALL.block_size)
     assert f"| test | {size:,} | {len(ids):,} |" in card
     assert f"**{found['bits_per_byte']:.4f}**" in card
     assert found["bits_per_byte"] == pytest.approx(

@@ -227,7 +227,7 @@ def test_schedule_rises_to_one_at_the_end_of_the_warm_up_and_never_rises_again(n
         ("linear", [1.0, 0.5, 0.0]),
         ("cosine", [1.0, 0.5, 0.0]),
         ("inverse_sqrt", [10**0.5 / 11**0.5, 10**0.5 / 31**0.5, 10**0.5 / 51**0.5]),
-        ("trapezoid", [1.0, 0.8, 0.0]),  # down from step 25 to step 50
+        ("trapezoid", [1.0, 20 / 35, 0.0]),  # down from step 15 to step 50
     ],
 )
 def test_schedule_after_the_warm_up_hand_worked(name, wanted):

@@ -25,6 +25,7 @@ LESSONS = {
     "01": "course_utils.exercises.seq2seq_attention",
     "02": "course_utils.exercises.transformer",
     "03": "course_utils.exercises.byte_pair_encoding",
+    "04": "course_utils.exercises.language_models",
 }
 
 

@@ -96,7 +96,7 @@ class Comparison:
             if run.error is not None:
                 return self._explain(answer, run, number)
             hint = self.audit(run.inputs) if self.audit else None
-            if hint is None and not _same(run.outputs, expected[number]):
+            if hint is None and not same(run.outputs, expected[number]):
                 hint = self._known_mistake(mistakes, runs, expected, number)
                 hint = hint or self._difference(run, expected[number])
             if hint is not None:
@@ -121,7 +121,7 @@ class Comparison:
         return [self._run(answer, inputs) for inputs in self.cases()]
 
     def _run(self, answer: Callable[..., Any], inputs: Inputs) -> Run:
-        before = [x.clone() if isinstance(x, Tensor) else None for x in inputs]
+        before = [copied(x) if isinstance(x, Tensor | dict) else None for x in inputs]
         try:
             result = answer(*inputs)
         except Exception as error:
@@ -136,7 +136,7 @@ class Comparison:
         except Exception as error:  # a meta tensor, say
             return Run(inputs, None, Hint(f"the check cannot read what came back: {error}"))
         named = zip(self.parameters, inputs, before, strict=True)
-        changed = [name for name, x, old in named if old is not None and not torch.equal(x, old)]
+        changed = [name for name, x, old in named if old is not None and not _equal(x, old)]
         return Run(inputs, outputs, None, tuple(changed))
 
     def _read(self, result: Any, inputs: Inputs) -> Outputs:
@@ -151,7 +151,7 @@ class Comparison:
             )
         if len(result) != len(self.outputs):
             raise Hint(f"{len(result)} things came back, expected {len(self.outputs)}: {wanted}")
-        return tuple(map(_real, self.outputs, result))
+        return tuple(map(real, self.outputs, result))
 
     def _explain(self, answer: Callable[..., Any], run: Run, number: int) -> str:
         """A sentence or two about an error in the answer."""
@@ -171,9 +171,13 @@ class Comparison:
         return hint
 
     def _describe(self, run: Run) -> str:
-        named = [*zip(self.parameters, run.inputs, strict=True)]
+        named = []
+        for name, x in zip(self.parameters, run.inputs, strict=True):
+            inside = {f"{name}[{k!r}]": y for k, y in x.items()} if isinstance(x, dict) else {}
+            named += (inside or {name: x}).items()
         shapes = [f"{name} {tuple(x.shape)}" for name, x in named if isinstance(x, Tensor)]
-        return ", ".join(shapes + [f"{name} {x}" for name, x in named if isinstance(x, int | str)])
+        plain = [f"{name} {x}" for name, x in named if isinstance(x, int | float | str)]
+        return ", ".join(shapes + plain)
 
     def _known_mistake(
         self, mistakes: tuple[Mistake, ...], runs: list[Run], expected: list[Outputs], number: int
@@ -185,12 +189,12 @@ class Comparison:
         # A part may be equal by chance, so it counts only if it is in all cases.
         parts = [slice(k, k + 1) for k in range(len(self.outputs))]
         for part in [slice(None), *parts]:
-            fits = [[_same(a, b, part) for a, b in zip(theirs, w, strict=True)] for w in wrong]
+            fits = [[same(a, b, part) for a, b in zip(theirs, w, strict=True)] for w in wrong]
             found = [
                 (sum(fit), -order)
                 for order, (fit, those) in enumerate(zip(fits, wrong, strict=True))
                 if fit[number]
-                and not _same(those[number], expected[number], part)
+                and not same(those[number], expected[number], part)
                 and (part == slice(None) or sum(fit) == sum(w is not None for w in those))
             ]
             if found:
@@ -213,7 +217,7 @@ class Comparison:
     def _difference(self, run: Run, expected: Outputs) -> str:
         names = list(self.outputs)
         for order in permutations(range(len(names))):
-            if order != tuple(range(len(names))) and _same(
+            if order != tuple(range(len(names))) and same(
                 tuple(run.outputs[k] for k in order), expected
             ):
                 return f"the numbers are right, their order is not: return {', '.join(names)}"
@@ -242,13 +246,35 @@ _IN_PLACE = (
 )
 
 
-def _real(name: str, output: Any) -> Tensor:
+def real(name: str, output: Any) -> Tensor:
+    """A tensor of real numbers, as it is compared; `name` stands in the hint.
+
+    Raises
+    ------
+    Hint
+        When it is something else.
+    """
     if not isinstance(output, Tensor):
         raise Hint(f"{name} is a {type(output).__name__}, expected a tensor: torch.stack, perhaps?")
     if output.dtype not in (torch.float32, torch.float64):
         raise Hint(f"{name} has the dtype {output.dtype}, expected torch.float32: what made it so?")
     output = output.to_dense() if output.layout != torch.strided else output
     return output.detach().cpu().double()
+
+
+def copied(x: Any) -> Any:
+    """A copy of a tensor, or of a dict with all its tensors; anything else as it is."""
+    if isinstance(x, dict):
+        return {name: copied(value) for name, value in x.items()}
+    return x.clone() if isinstance(x, Tensor) else x
+
+
+def _equal(x: Any, old: Any) -> bool:
+    if isinstance(old, dict):
+        return x.keys() == old.keys() and all(_equal(x[k], old[k]) for k in old)
+    if isinstance(old, Tensor):
+        return isinstance(x, Tensor) and torch.equal(x, old)
+    return x == old
 
 
 def close(a: Any, b: Any) -> bool:
@@ -258,7 +284,8 @@ def close(a: Any, b: Any) -> bool:
     return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
-def _same(a: Outputs | None, b: Outputs | None, part: slice = slice(None)) -> bool:
+def same(a: Outputs | None, b: Outputs | None, part: slice = slice(None)) -> bool:
+    """Is each output close to the other's? Never where there are none."""
     if a is None or b is None:
         return False
     return all(close(x, y) for x, y in zip(a[part], b[part], strict=True))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from course_utils.exercises.comparing import Inputs
+from course_utils.exercises.comparing import Inputs, copied
 from course_utils.exercises.transformer_solutions import four_layers
 
 Rand = Callable[..., Tensor]
@@ -26,7 +26,7 @@ def drawn_once(cases: Callable[[], list[Inputs]]) -> Callable[[], list[Inputs]]:
 
     @wraps(cases)
     def copies() -> list[Inputs]:
-        return [tuple(x.clone() if isinstance(x, Tensor) else x for x in c) for c in drawn()]
+        return [tuple(map(copied, inputs)) for inputs in drawn()]
 
     return copies
 

@@ -1,9 +1,7 @@
 """Judging an answer that is made of plain Python values: strings, numbers, tuples, dicts.
 
-As in `comparing`, with three differences:
+As in `variants.SmallComparison`, with two differences:
 - the answer gets a copy of the inputs, and what it gives out one by one is collected;
-- small examples are often equal by chance, so that a known mistake, or two together, must give
-  what the answer gives on all inputs; a single one may miss one of them;
 - a hint that names no mistake shows the smallest input on which the answer is wrong.
 """
 
@@ -15,9 +13,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
 
-from course_utils.exercises.checking import Hint, Mistake
-from course_utils.exercises.comparing import TIPS, Comparison, Inputs, Outputs, Run
-from course_utils.exercises.variants import pairs
+from course_utils.exercises.checking import Hint
+from course_utils.exercises.comparing import TIPS, Inputs, Outputs, Run
+from course_utils.exercises.variants import SmallComparison
 
 MOST = 1000  # things that an answer may give out one by one
 
@@ -54,7 +52,7 @@ def up_to_most(result: Iterable[Any]) -> list[Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValueComparison(Comparison):
+class ValueComparison(SmallComparison):
     """A judge that compares values with the right ones.
 
     Parameters
@@ -95,26 +93,6 @@ class ValueComparison(Comparison):
     def _describe(self, run: Run) -> str:
         named = zip(self.parameters, run.inputs, strict=True)
         return ", ".join(f"{name} = {shown(x)}" for name, x in named)
-
-    def _known_mistake(
-        self, mistakes: tuple[Mistake, ...], runs: list[Run], expected: list[Outputs], number: int
-    ) -> str | None:
-        for most, some in ((0, mistakes), (0, pairs(mistakes)), (1, mistakes)):
-            for mistake in some:
-                if self._fits(mistake, runs, expected, most):
-                    return mistake.hint
-        return None
-
-    def _fits(self, mistake: Mistake, runs: list[Run], expected: list[Outputs], most: int) -> bool:
-        """Gives it what the answer gives on all inputs but `most`, on more of them both wrong?"""
-        misses = hits = 0
-        for run, right in zip(runs, expected, strict=True):
-            same = self._run(mistake.answer, run.inputs).outputs == run.outputs
-            hits += same and run.outputs != right
-            misses += not same
-            if misses > most:
-                return False
-        return hits > most
 
     def _difference(self, run: Run, expected: Outputs) -> str:
         got, right = run.outputs[0], expected[0]

@@ -1,7 +1,8 @@
 """Known mistakes as variants of one right function, which can be put together two at a time.
 
 A right answer with parts to exchange is written once, `answer(*inputs, part=..., ...)`. Each known
-mistake exchanges one part. So two mistakes at once are found too, without a list of all pairs.
+mistake exchanges one part. So two mistakes at once are found too, without a list of all pairs:
+by `two_at_once` in a `Comparison`, by `SmallComparison` itself.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
-from course_utils.exercises.checking import Mistake
-from course_utils.exercises.comparing import Inputs, Outputs, close
+from course_utils.exercises.checking import Hint, Mistake
+from course_utils.exercises.comparing import Comparison, Inputs, Outputs, Run, close, same
 
 Diagnose = Callable[[Inputs, Outputs, Outputs], str | None]
 
@@ -32,7 +33,11 @@ def variants(answer: Callable[..., Any], *wrong: tuple[Any, ...]) -> tuple[Mista
     return tuple(Mistake(hint, partial(answer, **parts)) for hint, *ways in wrong for parts in ways)
 
 
-def two_at_once(mistakes: tuple[Mistake, ...], otherwise: Diagnose | None = None) -> Diagnose:
+def two_at_once(
+    mistakes: tuple[Mistake, ...],
+    otherwise: Diagnose | None = None,
+    read: Callable[[Any, Inputs], Outputs] | None = None,
+) -> Diagnose:
     """A `diagnose` for `Comparison` that knows every two of the mistakes together.
 
     Parameters
@@ -41,17 +46,51 @@ def two_at_once(mistakes: tuple[Mistake, ...], otherwise: Diagnose | None = None
         From `variants`; of those with the same hint the first counts.
     otherwise : callable, optional
         Asked when no two of them give the answer's numbers.
+    read : callable, optional
+        That of the `Comparison`, if it has one.
     """
-
     both = pairs(mistakes)
 
     def diagnose(inputs: Inputs, outputs: Outputs, expected: Outputs) -> str | None:
-        for mistake in () if any(x.isnan().all() for x in outputs) else both:
-            if _gives(mistake.answer, inputs, outputs):
+        for mistake in () if _says_nothing(outputs) else both:
+            if _gives(mistake.answer, inputs, outputs, read):
                 return mistake.hint
         return otherwise(inputs, outputs, expected) if otherwise else None
 
     return diagnose
+
+
+class SmallComparison(Comparison):
+    """For outputs that are small and so often equal by chance.
+
+    A known mistake, or two together, must give what the answer gives on all inputs; a single one
+    may miss one of them.
+    """
+
+    def _known_mistake(
+        self, mistakes: tuple[Mistake, ...], runs: list[Run], expected: list[Outputs], number: int
+    ) -> str | None:
+        theirs = [run.outputs for run in runs]
+        triples = [*zip(self.cases(), theirs, expected, strict=True)]
+        for most, some in ((0, mistakes), (0, pairs(mistakes)), (1, mistakes)):
+            for mistake in some:
+                if self._fits(mistake, triples, most):
+                    return mistake.hint
+        return None
+
+    def _fits(
+        self, mistake: Mistake, triples: list[tuple[Inputs, Outputs | None, Outputs]], most: int
+    ) -> bool:
+        """Gives it what the answer gives on all inputs but `most`, on more of them both wrong?"""
+        misses = hits = 0
+        for inputs, theirs, right in triples:
+            found = self._run(mistake.answer, inputs).outputs
+            alike = same(found, theirs) or found is theirs is None
+            hits += alike and not same(theirs, right) and not _says_nothing(theirs)
+            misses += not alike
+            if misses > most:
+                return False
+        return hits > most
 
 
 def pairs(mistakes: tuple[Mistake, ...]) -> tuple[Mistake, ...]:
@@ -70,6 +109,11 @@ def pairs(mistakes: tuple[Mistake, ...]) -> tuple[Mistake, ...]:
     )
 
 
+def _says_nothing(outputs: Outputs | None) -> bool:
+    """Is one of the outputs all NaN, whatever made it so?"""
+    return any(isinstance(x, Tensor) and bool(x.isnan().all()) for x in outputs or ())
+
+
 def _together(first: Mistake, second: Mistake) -> Callable[..., Any] | None:
     """Both mistakes in one answer; None where they exchange the same part."""
     a, b = first.answer, second.answer
@@ -78,10 +122,16 @@ def _together(first: Mistake, second: Mistake) -> Callable[..., Any] | None:
     return None if a.keywords.keys() & b.keywords else partial(a, **b.keywords)
 
 
-def _gives(answer: Callable[..., Any], inputs: Inputs, outputs: Outputs) -> bool:
+def _gives(
+    answer: Callable[..., Any],
+    inputs: Inputs,
+    outputs: Outputs,
+    read: Callable[[Any, Inputs], Outputs] | None,
+) -> bool:
     try:
         result = answer(*inputs)
-    except (RuntimeError, IndexError, ValueError):  # the two do not fit together
+        found = read(result, inputs) if read else result
+    except (RuntimeError, IndexError, ValueError, Hint):  # the two do not fit together
         return False
-    found = (result,) if isinstance(result, Tensor) else result
+    found = (found,) if isinstance(found, Tensor) else found
     return all(close(theirs.double(), own) for theirs, own in zip(found, outputs, strict=True))
