@@ -31,7 +31,7 @@ def bits_per_byte(log_probs: Float[Tensor, " N"], num_bytes: int) -> float:
 
     Examples
     --------
-    >>> bits_per_byte(torch.tensor([1 / 2, 1 / 8, 1 / 16]).log(), 5)
+    >>> round(bits_per_byte(torch.tensor([1 / 2, 1 / 8, 1 / 16]).log(), 5), 4)
     1.6
     """
     bits = -log_probs.double().sum().item() / math.log(2)

@@ -73,9 +73,8 @@ def _cases() -> list[Inputs]:
         ([1, 2], 2, 0),
         ([1, 2], 6, 0),
         ([1], 6, 4),
-        ([2, 0], 5, 0),  # the prompt ends with `end`
+        ([0], 6, 0),  # the prompt ends with `end`
         ([3, 0, 1], 4, 0),  # and here it holds one
-        ([0], 6, 0),
         ([1, 2], 0, 0),
     ]
     return [(Model(5, _SEED), *case) for case in cases]
