@@ -13,18 +13,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def _share_cores() -> None:
-    """Give each worker, and the kernels it starts, its share of the cores: more is slower."""
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    known = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
-    share = max(1, cores // workers)
-    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+def _one_thread() -> None:
+    """One thread for each worker and the kernels it starts: on more, small models are slower."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
-_share_cores()
+_one_thread()
 
 # Examples in docstrings that take seconds.
 SLOW_EXAMPLES = {"course_utils.datasets.translation.load_translation"}

@@ -12,7 +12,7 @@ import inspect
 import re
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any, ClassVar
 
@@ -86,6 +86,10 @@ class Comparison:
     audit: Callable[[Inputs], str | None] | None = None
     read: Callable[[Any, Inputs], Outputs] | None = None
     tips: tuple[tuple[str, str], ...] = ()
+    # What the known mistakes give in each case: the same at every check, so worked out once.
+    _known: dict[tuple[Callable[..., Any], int], Outputs | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __call__(self, answer: Callable[..., Any], mistakes: tuple[Mistake, ...]) -> str | None:
         """None when the answer is right, else a hint."""
@@ -206,13 +210,17 @@ class Comparison:
     ) -> list[Outputs | None]:
         """The answer's outputs in all cases; None where in this one no output equals theirs."""
         cases = self.cases()
-        first = self._run(answer, cases[number]).outputs
+        first = self._once(answer, cases[number], number)
         if first is None or not any(map(close, first, theirs)):
             return [None] * len(cases)
-        return [
-            first if k == number else self._run(answer, inputs).outputs
-            for k, inputs in enumerate(cases)
-        ]
+        return [self._once(answer, inputs, k) for k, inputs in enumerate(cases)]
+
+    def _once(self, answer: Callable[..., Any], inputs: Inputs, number: int) -> Outputs | None:
+        """The outputs of a known mistake in one case."""
+        key = (answer, number)
+        if key not in self._known:
+            self._known[key] = self._run(answer, inputs).outputs
+        return self._known[key]
 
     def _difference(self, run: Run, expected: Outputs) -> str:
         names = list(self.outputs)

@@ -167,7 +167,7 @@ _ONCE = (
 )
 _UNKNOWN = (
     "a character that is in no merge must stay as it is: "
-    "what does your function do with a pair that it does not know?"
+    "what does your function do with a character, or a pair, that is in no merge?"
 )
 
 _MISTAKES = (

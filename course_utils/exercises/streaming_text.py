@@ -222,7 +222,7 @@ _REST_LOST = (
 )
 _WAITS = (
     "you wait till the end: the reader wants each character as soon as it is whole. "
-    "Where in your loop is the yield?"
+    "Where in your loop is the yield, or do you collect all tokens (list, join) before it begins?"
 )
 _BLOCKED = (
     "one broken byte holds up all that follows: it never becomes a character, whatever comes. "
