@@ -330,15 +330,16 @@ def tree(
         for index, words in enumerate((highlight or {}).values())
         for k in range(len(words), 0, -1)
     }
+    over = {"facecolor": "white", "edgecolor": "none", "pad": 3}  # a long word hides the edges
     for path, probability in probabilities.items():
         shade, x, y = chosen.get(path, "#767676"), len(path), place[path]
         start, bold = place[path[:-1]], path in chosen
         ax.plot([x - 0.86, x - 0.16], [start, y], color=shade, linewidth=3 if bold else 1.5)
         ax.text(x - 0.52, (y + start) / 2 + 0.12, f"{probability:.2f}", ha="center", va="bottom",
                 fontsize=FONT_SIZE - 2)  # fmt: skip
-        ax.text(x, y, path[-1], ha="center", va="center", color=shade,
+        ax.text(x, y, path[-1], ha="center", va="center", color=shade, bbox=over,
                 weight="bold" if bold else "normal")  # fmt: skip
-    ax.text(0, place[()], "start", ha="center", va="center")
+    ax.text(0, place[()], "start", ha="center", va="center", bbox=over)
     for index, name in enumerate(highlight or {}):
         ax.plot([], [], color=colour(index), linewidth=3, label=name)
     if highlight:
