@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from course_utils.hub import from_hub
 from course_utils.models.gpt import GPT, GPTConfig
+from course_utils.tokenizers.bpe import BPETokenizer
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 INDEX = f"{WEIGHTS}.index.json"  # of weights in several files
 # What a GPT-2 may be and `GPT` is not: the setting, what it has to be, and what it is by default.
 FIXED = {
@@ -84,6 +85,32 @@ def load_gpt2(name_or_path: str | Path) -> GPT:
         model = GPT(config)
     model.load_state_dict(weights, assign=True)
     return model.eval()
+
+
+def load_gpt2_tokenizer(name_or_path: str | Path) -> BPETokenizer:
+    """Open the tokenizer that lies beside a checkpoint of the GPT-2 architecture.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        As in `load_gpt2`; with `tokenizer.json`, or with `vocab.json` and `merges.txt`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none of them.
+    ConnectionError
+        When the hub does not give it.
+    ValueError
+        When a file is broken or of another kind of tokenizer.
+    """
+    place = str(name_or_path)
+    find = _in_folder(Path(place)) if Path(place).is_dir() else _on_hub(place)
+    if whole := find(TOKENIZER):
+        return BPETokenizer.load(whole)
+    if (vocab := find("vocab.json")) and (merges := find("merges.txt")):
+        return BPETokenizer.from_gpt2_files(vocab, merges)
+    raise FileNotFoundError(f"{place} has no {TOKENIZER}, nor vocab.json with merges.txt")
 
 
 def to_gpt2(model: GPT, *, eos_id: int | None = None) -> nn.Module:

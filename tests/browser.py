@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import nbformat
 import psutil
 import pytest
 from conftest import ROOT, load_tool
@@ -336,6 +337,21 @@ class Notebook:
 def source(cell: dict[str, Any]) -> str:
     """A cell's text."""
     return "".join(cell["source"]).strip()
+
+
+def write_notebook(root: Path, name: str, *texts: str) -> str:
+    """Write a notebook below `root`, text that begins with `!` as Markdown; returns its place."""
+    make = nbformat.v4
+    # JupyterLab forgets them when it runs all cells: no cell that is left out passes for run.
+    stored = {"execution_count": 1, "outputs": [make.new_output("stream", text="of yesterday")]}
+    cells = [
+        make.new_markdown_cell(text) if text.startswith("!") else make.new_code_cell(text, **stored)
+        for text in texts
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+    notebook = make.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
+    return f"notebooks/{name}.ipynb"
 
 
 @contextmanager

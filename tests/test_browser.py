@@ -15,10 +15,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import browser
-import nbformat
 import psutil
 import pytest
-from browser import Lab, complaints, open_notebook, open_page, questions, running_lab
+from browser import (
+    Lab,
+    complaints,
+    open_notebook,
+    open_page,
+    questions,
+    running_lab,
+    write_notebook,
+)
 from conftest import ROOT
 
 pytestmark = pytest.mark.slow
@@ -50,21 +57,6 @@ WRONG = {
     "cell 6: did not run": "print('not reached')",
 }
 CONSEQUENCES = {"fetched from elsewhere: http://192.0.2.1/far.png", "2 red outputs are shown"}
-
-
-def write_notebook(root: Path, name: str, *texts: str) -> str:
-    """Write a notebook below `root`, text that begins with `!` as Markdown; returns its place."""
-    make = nbformat.v4
-    # JupyterLab forgets them when it runs all cells: no cell that is left out passes for run.
-    stored = {"execution_count": 1, "outputs": [make.new_output("stream", text="of yesterday")]}
-    cells = [
-        make.new_markdown_cell(text) if text.startswith("!") else make.new_code_cell(text, **stored)
-        for text in texts
-    ]
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-    notebook = make.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
-    return f"notebooks/{name}.ipynb"
 
 
 @pytest.fixture(scope="module")

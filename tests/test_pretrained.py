@@ -13,7 +13,8 @@ from test_hub import answers, start
 
 from course_utils import pretrained
 from course_utils.models.gpt import GPT, GPTConfig
-from course_utils.pretrained import load_gpt2, to_gpt2
+from course_utils.pretrained import load_gpt2, load_gpt2_tokenizer, to_gpt2
+from course_utils.tokenizers import BPETokenizer
 
 one_thread = helpers.one_thread
 IDS = torch.tensor([[3, 4, 1, 0, 2, 4], [4, 4, 3, 0, 1, 0]])
@@ -298,3 +299,56 @@ def test_checkpoints_come_from_the_hub_and_then_from_the_cache(tmp_path):
     later = answers(start(LOAD, server.url, cache, *names, "model/new"))
     assert {name: later[name][0] for name in names} == {name: found[name] for name in names}
     assert "the cache holds no copy" in later["model/new"][0]
+
+
+# ---- the tokenizer beside a checkpoint
+
+
+def save_tokenizer(folder, *files):
+    """A tokenizer of 270 tokens, in one file or in GPT-2's two."""
+    end = "<|endoftext|>"
+    text = ["a cat sat on a mat, and that was that"] * 3
+    ours = BPETokenizer.train(text, 270, special_tokens=[end])
+    folder.mkdir(exist_ok=True)
+    ours.save(folder / "tokenizer.json")
+    if "vocab.json" in files:
+        whole = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+        vocab = whole["vocab"] | {end: ours.special_tokens[end]}
+        (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
+        lines = ["#version: 0.2", *(" ".join(pair) for pair in whole["merges"])]
+        (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if "tokenizer.json" not in files:
+        (folder / "tokenizer.json").unlink()
+    return ours
+
+
+@pytest.mark.parametrize(
+    "files", [("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.json", "vocab.json")]
+)
+def test_tokenizer_comes_from_one_file_or_from_two(files, tmp_path):
+    ours = save_tokenizer(tmp_path, *files)
+    opened = load_gpt2_tokenizer(tmp_path)
+    for text in ("that cat sat", "😀 on a mat\n"):
+        assert opened.encode(text) == ours.encode(text)
+    assert opened.special_tokens == ours.special_tokens
+
+
+def test_tokenizer_that_is_not_there_is_an_error(tmp_path):
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    with pytest.raises(FileNotFoundError, match=r"no tokenizer\.json, nor vocab\.json with merges"):
+        load_gpt2_tokenizer(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        load_gpt2_tokenizer(tmp_path / "no such folder")
+
+
+def test_tokenizer_of_a_name_comes_from_the_hub(tmp_path, monkeypatch):
+    ours, asked = save_tokenizer(tmp_path, "vocab.json"), []
+
+    def from_hub(load, *, wanted, instead):
+        asked.append(wanted)
+        file = tmp_path / wanted.split()[0]
+        return file if file.exists() else None
+
+    monkeypatch.setattr(pretrained, "from_hub", from_hub)
+    assert load_gpt2_tokenizer("owner/name").encode("a cat") == ours.encode("a cat")
+    assert [words.split()[0] for words in asked] == ["tokenizer.json", "vocab.json", "merges.txt"]

@@ -8,13 +8,14 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 from helpers import as_a_reader
 from hub_server import HubServer
 
-from course_utils.datasets import TextData, documentation, load_texts
+from course_utils.datasets import TextData, docstrings, documentation, load_texts
 from course_utils.datasets.documentation import Document, prose, read_documentation, stable_hash
 from course_utils.datasets.texts import cut_documents
 
@@ -149,10 +150,16 @@ def test_prose_takes_the_sentences_of_markdown_and_google_style():
         "Uses a1 b2 c3 d4 e5 f6 as names.",
         "This is described in [1]_.",
         "The value of :math:`ab` is taken as it is.",
+        "One sentence is whole. Set a = b, then c = d, then e = f, and last of all g = h or i.",
     ],
 )
 def test_prose_leaves_out(text):
     assert prose(text) == []
+
+
+def test_prose_leaves_a_heading_out():
+    sentence = "What stands below it is a sentence."
+    assert prose(f"Notes\n-----\n{sentence}") == [sentence]
 
 
 def test_prose_keeps_sentences_that_look_odd():
@@ -166,7 +173,7 @@ def test_prose_keeps_sentences_that_look_odd():
 @pytest.fixture
 def library(tmp_path, monkeypatch) -> Path:
     """A standard library of our own, without any other package."""
-    monkeypatch.setattr(documentation.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setattr(documentation, "PACKAGES", ("python", "not_installed"))
     return tmp_path
 
@@ -233,6 +240,105 @@ def small(): """Also this short one."""
     ]
 
 
+# What the outline of a source must not lose or take for something else.
+ODD_SOURCES = {
+    "heads": """def a(): "One line."; b = 1
+def c(x: dict = {1: 2},
+      y=":",
+) -> int:  # a remark
+    # another
+    "The text."
+    if x:
+        return y
+async def d(
+    x,
+):
+
+    r'''Two
+lines.'''
+    return x
+def e(x): return x
+class F: "Last."
+""",
+    "bodies": """class A:
+    "The class."
+    x = 1
+    def b(self):
+        x = [
+    1,  # at the margin of the head
+        ]
+# a remark at the left
+        def hidden():
+            "Not read."
+        class Hidden:
+            "Not read."
+        return x
+    @property
+    def c(self):
+        x = '''
+    def no_function(self):
+        "Not read."
+'''
+        return x
+
+    def d(self):
+        "Read."
+    class E:
+        def f(self): "Read, too."
+if A:
+    def g():
+        "Not at the top."
+""",
+    "strings": """class A:
+    '''Like this:
+
+    def b(self):
+        return 1
+    The text goes on.'''
+    def b(self):
+        return "'''"
+    def c(self):
+        "Read."
+def d():
+    return ["'''", '\"\"\"']
+def e():
+    "Read."
+""",
+}
+
+
+def docstrings_with(outline, source: str, folder: Path, monkeypatch) -> list:
+    monkeypatch.setattr(docstrings, "_outline", outline)
+    monkeypatch.setattr(docstrings, "DOCUMENTED", 0.0)
+    write_module(folder, "m", source)
+    return list(docstrings.read_docstrings("m", folder / "m.py"))
+
+
+@pytest.mark.parametrize("name", ODD_SOURCES)
+def test_outline_has_the_docstrings_of_the_source(name, tmp_path, monkeypatch):
+    source = ODD_SOURCES[name]
+    found = docstrings_with(docstrings._outline, source, tmp_path, monkeypatch)
+    assert found == docstrings_with(bytes, source, tmp_path, monkeypatch)
+    assert sum(len(texts) for _, texts in found) >= 3
+
+
+def test_outline_leaves_bodies_out():
+    body = "    for k in range(9):\n        print(k)\n    return 1\n"
+    source = f"class A:\n    x = 1\ndef f(a,\n      b):\n    'Text.'\n{body}def g():\n{body}y = 2\n"
+    wanted = "class A:\n    x = 1\ndef f(a,\n      b):\n    'Text.'\ndef g():\n    pass\ny = 2\n"
+    assert docstrings._outline(source.encode()).decode() == wanted
+
+
+@pytest.mark.slow
+def test_outline_has_the_docstrings_of_the_standard_library(monkeypatch):
+    modules = list(docstrings.source_files("python"))
+    found = [list(docstrings.read_docstrings(*module)) for module in modules]
+    monkeypatch.setattr(docstrings, "_outline", bytes)
+    for module, texts in zip(modules, found, strict=True):
+        assert texts == list(docstrings.read_docstrings(*module)), module
+    assert sum(map(bool, found)) > 100
+
+
 def test_documentation_has_the_chapters_of_the_manual(library, monkeypatch):
     monkeypatch.setattr(documentation, "SHORT", 30)
     text = "topics = {'if': 'The \"if\" statement is used for choices.\\n', 'b': 'No prose'}"
@@ -269,9 +375,9 @@ def test_embedded_split_does_not_move_when_modules_come(library):
 def test_embedded_limit_reads_no_further_than_it_must(library, monkeypatch):
     whole = embedded_modules(library, range(200))
     parsed = []
-    read = documentation._docstrings
+    read = documentation.read_docstrings
     monkeypatch.setattr(
-        documentation, "_docstrings", lambda *file: parsed.append(file) or read(*file)
+        documentation, "read_docstrings", lambda *file: parsed.append(file) or read(*file)
     )
     some = load_texts(max_bytes=2_000)
     assert some.train == whole.train[: len(some.train)]
@@ -411,16 +517,20 @@ def story(paragraphs: int) -> str:
 
 
 def test_any_texts_are_split_the_same_way_each_time(tmp_path):
-    write(tmp_path / "a" / "one.txt", story(60))
-    write(tmp_path / "a" / "two.txt.gz", story(90)[len(story(60)) :])
+    first, second = story(60), story(90)[len(story(60)) :]
+    write(tmp_path / "a" / "one.txt", first)
+    write(tmp_path / "a" / "two.txt.gz", second)
     data = load_texts(tmp_path / "a")
     assert_apart(data)
     assert sum(map(len, parts_of(data))) == 90 and len(data.train) > 70
     assert "split by hash" in data.origin and data == load_texts(tmp_path / "a")
-    write(tmp_path / "b" / "all.txt", story(60))
+    write(tmp_path / "b" / "all.txt", first)
     fewer = load_texts(tmp_path / "b" / "all.txt")
     kept = [set(part) for part in parts_of(data)]
     assert all(set(part) <= whole for part, whole in zip(parts_of(fewer), kept, strict=True))
+    write(tmp_path / "c" / "1.txt", second)
+    write(tmp_path / "c" / "2.txt", first)
+    assert [set(part) for part in parts_of(load_texts(tmp_path / "c"))] == kept, "any order"
 
 
 def test_a_short_text_has_all_parts(tmp_path):
@@ -484,6 +594,7 @@ def test_bad_arguments_are_refused(arguments, error, message):
 
 LOAD = """
 import sys
+import sysconfig
 from course_utils.datasets import load_texts
 try:
     data = load_texts("hub", name=sys.argv[1] or None, max_bytes=600)

@@ -1,9 +1,8 @@
 """English prose without a download: the documentation inside the installed Python packages.
 
-Python and its libraries carry their manuals with them, as docstrings in their source files. The
-files are read with `ast`; none is imported. Of each docstring only whole sentences stay: code,
-tables, lists of parameters, formulas and markup (reStructuredText, Markdown, numpydoc) go. A
-paragraph that says nearly the same as an earlier one goes, too.
+Python and its libraries carry their manuals with them, as docstrings (`docstrings.py`). Of each
+only whole sentences stay: code, tables, lists of parameters, formulas and markup (reStructuredText,
+Markdown, numpydoc) go. A paragraph that says nearly the same as an earlier one goes, too.
 
 The text depends on the versions that are installed. Its authors are those of the packages; it is
 read in place and is no part of this course.
@@ -11,19 +10,16 @@ read in place and is no part of this course.
 
 from __future__ import annotations
 
-import ast
+import functools
 import gc
 import hashlib
 import inspect
-import os
 import re
-import sysconfig
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
-from pathlib import Path
 from typing import NamedTuple, no_type_check
+
+from course_utils.datasets.docstrings import read_docstrings, source_files
 
 PACKAGES = (
     "python",
@@ -36,15 +32,6 @@ PACKAGES = (
     "numpy",
     "datasets",
 )
-# Tests, copies of other packages, and the models of transformers, which repeat each other.
-SKIPPED = {
-    "test", "tests", "testing", "idlelib", "lib2to3", "ensurepip", "site-packages",
-    "dist-packages", "_vendor", "externals", "encodings", "models", "conftest.py",
-}  # fmt: skip
-# Parsing takes most of the time, so a file is left out when a smaller share of its bytes than this
-# stands between triple quotation marks. The chapters of Python's manual stand between single ones.
-DOCUMENTED = 0.25
-MANUAL = "pydoc_data.topics"
 SHORT = 200  # characters; shorter documents of a module are put together
 SHINGLE = 5  # words
 SEEN = 0.5  # a paragraph of which so large a share of shingles was seen before is a repetition
@@ -83,12 +70,13 @@ def read_documentation() -> Iterator[Document]:
     True
     """
     seen: set[int] = set()
+    sentences = functools.cache(_sentences)  # many paragraphs stand in several docstrings
     files = [(p, module, file) for p in PACKAGES for module, file in source_files(p)]
     for package, module, file in sorted(files, key=lambda found: stable_hash(found[1])):
         with _no_collection():
             documents = [
-                (name, [p for docstring in docstrings for p in prose(docstring)])
-                for name, docstrings in _docstrings(module, file)
+                (name, [p for text in docstrings for p in map(sentences, _blocks(text)) if p])
+                for name, docstrings in read_docstrings(module, file)
             ]
         short = []
         for name, paragraphs in documents:
@@ -119,82 +107,12 @@ def stable_hash(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
-def source_files(package: str) -> Iterator[tuple[str, Path]]:
-    """Find the names and files of a package's modules; none if it is not installed."""
-    if package == "python":
-        root, prefix = Path(sysconfig.get_path("stdlib")), ()
-    else:
-        found = find_spec(package)
-        if found is None or found.origin is None:
-            return
-        root, prefix = Path(found.origin).parent, (package,)
-    for folder, inner, names in os.walk(root):
-        inner[:] = set(inner) - SKIPPED
-        for name in set(names) - SKIPPED:
-            if name.endswith(".py"):
-                file = Path(folder, name)
-                parts = file.relative_to(root).with_suffix("").parts
-                yield ".".join(prefix + parts).removesuffix(".__init__"), file
-
-
-def _docstrings(module: str, file: Path) -> Iterator[tuple[str, list[str]]]:
-    """The docstrings of a file, grouped by function or class; a class has its methods' as well."""
-    try:
-        source = file.read_bytes()
-        quoted = sum(map(len, source.split(b'"""')[1::2]))
-        if quoted < DOCUMENTED * len(source) and module != MANUAL:
-            return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd escapes in other people's strings
-            tree = ast.parse(source)
-    except (OSError, SyntaxError, ValueError):  # a broken link, a template, another Python's file
-        return
-    if module == MANUAL:
-        yield from _chapters(tree)
-    yield "", _own(tree)
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node.name, list(_inside(node))
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            yield _added(node.value)
-
-
-@no_type_check
-def _own(node: ast.AST) -> list[str]:
-    text = ast.get_docstring(node, clean=False)
-    return [text] if text else []
-
-
-@no_type_check
-def _inside(node: ast.AST) -> Iterator[str]:
-    yield from _own(node)
-    if isinstance(node, ast.ClassDef):
-        for part in node.body:
-            if isinstance(part, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                yield from _inside(part)
-
-
-def _added(call: ast.Call) -> tuple[str, list[str]]:
-    """What `add_docstr(torch.abs, "...")` and its like say of functions that are written in C."""
-    if not call.args or "doc" not in ast.unparse(call.func):
-        return "", []
-    values = (node.value for node in ast.walk(call) if isinstance(node, ast.Constant))
-    return " ".join(map(ast.unparse, call.args[:-1])), [v for v in values if isinstance(v, str)]
-
-
-def _chapters(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    """Python's own manual: the values of one dictionary."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
-            for name, text in ast.literal_eval(node.value).items():
-                yield name, [text]
-
-
 @no_type_check
 def _repeats(paragraph: str, seen: set[int]) -> bool:
     """Whether most runs of five words were seen before; notes those of this paragraph."""
     words = re.findall(r"\w+", paragraph.lower())
-    runs = {hash(tuple(words[i : i + SHINGLE])) for i in range(max(1, len(words) - SHINGLE + 1))}
+    from_each = (words[k:] for k in range(SHINGLE))
+    runs = set(map(hash, zip(*from_each, strict=False))) or {hash(tuple(words))}
     known = len(runs & seen)
     seen |= runs
     return known >= SEEN * len(runs)
@@ -235,12 +153,11 @@ def prose(docstring: str) -> list[str]:
     ...     ''')
     ['Turn each pancake once.', 'The pan, which Pan must have heated before.']
     """
-    paragraphs = (_sentences(" ".join(block)) for block in _blocks(docstring))
-    return [p for p in paragraphs if p]
+    return [p for p in map(_sentences, _blocks(docstring)) if p]
 
 
 @no_type_check
-def _blocks(docstring: str) -> Iterator[list[str]]:
+def _blocks(docstring: str) -> Iterator[str]:
     """Lines that belong together, without code, tables and headings."""
     block, depth = [], 0
     hanging = False  # the block began with a marker, and its next lines may be indented
@@ -253,7 +170,7 @@ def _blocks(docstring: str) -> Iterator[list[str]]:
             fenced, text = not fenced, ""
         if not text or fenced:
             if block:
-                yield block
+                yield " ".join(block)
             block, hanging, quiet = [], False, False
             continue
         indent = len(line) - len(line.lstrip())
@@ -271,7 +188,7 @@ def _blocks(docstring: str) -> Iterator[list[str]]:
         rest = _without_marker(text, indent > 0 or not block)
         if rest != text or (indent < depth if hanging else indent != depth):
             if block:
-                yield block
+                yield " ".join(block)
             block, hanging = [], rest != text
         depth = indent
         if rest is None or rest.endswith("::"):
@@ -311,12 +228,18 @@ _SPACE = re.compile(r" (?=[.,;:!?)](?: |$))")
 _TYPED = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "…": "...", "–": "-", "\xa0": " "})
 FORMULA = "="  # no sentence has this sign
 
-_END = re.compile(
-    r"(?:(?<=[.!?])|(?<=[.!?][\"')]))(?<!e\.g\.)(?<!i\.e\.)(?<! vs\.)(?<! cf\.) (?=[\"'(]?[A-Z])"
+_END = re.compile(  # begins with a space, so that the search goes from space to space
+    r" (?:(?<=[.!?] )|(?<=[.!?][\"')] ))(?<!e\.g\. )(?<!i\.e\. )(?<! vs\. )(?<! cf\. )"
+    r"(?=[\"'(]?[A-Z])"
 )
 _SENTENCE = re.compile(r"[\"'(]?[A-Z](?!\w*: )[\w \-,.:;!?'\"()/%&]*[.!?][\"')]*", re.A)
-_RESIDUE = re.compile(r"//|::|%[(s]|,\.|\( | \)| :\w|\(c\)|Copyright|TODO|FIXME|XXX|sphx_glr", re.I)
-_WORD = re.compile(r"(?<!\S)[\"'(]*[A-Za-z][a-z]*(?:[-'/][A-Za-z]+)*[\"').,:;!?]*(?!\S)")
+_RESIDUE = (
+    "//", "::", "%(", "%s", ",.", "( ", " )", "(c)", "copyright", "todo", "fixme", "xxx",
+    "sphx_glr",
+)  # fmt: skip
+_ROLE = re.compile(r" :\w")
+_WORD = re.compile(r"[\"'(]*[A-Za-z][a-z]*(?:[-'/][A-Za-z]+)*[\"').,:;!?]*")
+_is_word = functools.cache(_WORD.fullmatch)
 
 
 @no_type_check
@@ -333,7 +256,9 @@ def _sentences(text: str) -> str:
         text = _STRONG.sub(r"\2", text)
     if not text.isascii():
         text = text.translate(_TYPED)
-    text = _SPACE.sub("", " ".join(_REFERENCE.sub("", text).split()))
+    if "_" in text:
+        text = _REFERENCE.sub("", text)
+    text = _SPACE.sub("", " ".join(text.split()))
     kept = " ".join(sentence for sentence in _END.split(text) if _is_sentence(sentence))
     return kept if len(kept) > 0.6 * len(text) else ""
 
@@ -351,10 +276,11 @@ def _without_role(span: re.Match) -> str:
 
 @no_type_check
 def _is_sentence(text: str) -> bool:
-    if not _SENTENCE.fullmatch(text) or _RESIDUE.search(text):
+    small = text.lower()
+    if not _SENTENCE.fullmatch(text) or _ROLE.search(text) or any(r in small for r in _RESIDUE):
         return False
     words = text.count(" ") + 1
-    plain = len(_WORD.findall(text))
+    plain = sum(map(bool, map(_is_word, text.split(" "))))
     listed = 3 * text.count(",") > words + 3
     balanced = text.count("(") == text.count(")") and text.count('"') % 2 == 0
     return 4 <= words <= 100 and plain >= 0.75 * words and balanced and not listed

@@ -160,7 +160,7 @@ def _by_part(path: Path, files: list[Path]) -> dict[str, list[Path]]:
 
 def _text_pairs(file: Path, languages: tuple[str, str]) -> Iterator[tuple[str, str]]:
     first = second = None
-    for number, line in enumerate(_lines(file), 1):
+    for number, line in enumerate(read_lines(file), 1):
         where, cells = f"{file}, line {number}", line.split("\t")
         if not line.strip():
             continue
@@ -192,7 +192,7 @@ def _header(cells: list[str], languages: tuple[str, str], where: str) -> tuple[l
 
 
 def _json_pairs(file: Path, languages: tuple[str, str]) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(_lines(file), 1):
+    for number, line in enumerate(read_lines(file), 1):
         where = f"{file}, line {number}"
         if line.strip():
             try:
@@ -221,7 +221,7 @@ def _parquet_pairs(file: Path, languages: tuple[str, str]) -> Iterator[tuple[str
         ) from None
 
 
-def _lines(file: Path) -> list[str]:
+def read_lines(file: Path) -> list[str]:
     """Read UTF-8 lines; only line ends split them (`str.splitlines` also splits at U+2028)."""
     with _readable(file):
         data = file.read_bytes()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.datasets.documentation import read_documentation, stable_hash
-from course_utils.datasets.folder import PART_NAMES, _lines
+from course_utils.datasets.folder import PART_NAMES, read_lines
 from course_utils.hub import from_hub
 
 WIKITEXT = "Salesforce/wikitext/wikitext-2-raw-v1"
@@ -239,7 +239,7 @@ def _from_files(path: Path) -> TextData:
         if named and part in found:
             both = ", ".join(file.name for file in named if named[file] == part)
             raise ValueError(f"{path} must have one file for {part}, but it has {both}")
-        found.setdefault(part, []).extend(cut_documents(_lines(file)))
+        found.setdefault(part, []).extend(cut_documents(read_lines(file)))
     name = path.resolve().name
     return _made_of(found, name, f"{name}: {', '.join(file.name for file in named or files)}")
 
