@@ -1,4 +1,4 @@
-"""Lesson 4's explorer of sampling in a real browser: sliders, buttons, a typed text, a wrong text."""
+"""The explorer of sampling in a real browser: sliders, buttons, a typed text, a wrong text."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ view
 """
 # Sliders that move and do nothing.
 DEAD = EXPLORER.removesuffix("view\n") + (
-    "for part in view.children[2:-1]:\n    part.unobserve_all('value')\nview\n"
+    "for part in view.children[2:-2]:\n    part.unobserve_all('value')\nview\n"
 )
+
+READ = "image => fetch(image.src).then(file => file.blob()).then(blob => blob.text())"
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +60,19 @@ class Explorer:
 
     @property
     def picture(self) -> str:
-        """The address of the picture, which holds all of it; empty without a picture."""
-        pictures = self.node.locator(".widget-output img")
-        return pictures.first.get_attribute("src") if pictures.count() else ""
+        """What the picture's file holds; empty without a picture."""
+        image = self.node.locator(".widget-image")
+        return image.evaluate(READ) if image.count() and image.is_visible() else ""
 
     @property
     def said(self) -> str:
         """What stands in the place of the picture."""
-        return self.node.locator(".widget-output").inner_text().strip()
+        return self.node.locator(".widget-html-content").inner_text().strip()
 
-    def slide(self, number: int, key: str = "ArrowRight") -> str:
-        """Press a key on a slider; returns the number beside it."""
-        self.node.locator(".noUi-handle").nth(number).press(key)
-        return self.node.locator(".widget-readout").nth(number).inner_text()
+    def slide(self, number: int, *keys: str) -> None:
+        """Move a slider with the keyboard, to the right by one step if nothing else is said."""
+        for key in keys or ("ArrowRight",):
+            self.node.locator(".noUi-handle").nth(number).press(key)
 
     def press(self, name: str) -> None:
         """Press a button."""
@@ -108,10 +110,9 @@ def test_sampling_explorer_does_what_its_reader_asks(lab: tuple[browser.Lab, Pat
         # Sliders, with the arrow keys: temperature and top-k.
         assert explorer.changes(lambda: explorer.slide(0))
         assert explorer.changes(lambda: explorer.slide(1))
-        assert explorer.slide(1, "ArrowLeft") == "0" and explorer.slide(1) == "1"
+        start = explorer.picture
         explorer.node.screenshot(path=pictures / "04-explorer.png")
         # Of one token that is left, the draw can only be that one.
-        start = explorer.picture
         assert explorer.changes(lambda: explorer.press("next token"))
         assert explorer.text == f"{PROMPT}."
         # A wrong text gives a message in the place of the picture, a right one a picture again.
@@ -120,7 +121,15 @@ def test_sampling_explorer_does_what_its_reader_asks(lab: tuple[browser.Lab, Pat
         assert explorer.picture == "" and explorer.text == " "
         assert complaints(notebook) == []
         explorer.write("the dog")
-        assert explorer.until(lambda: explorer.picture) and explorer.said == ""
+        assert explorer.until(lambda: explorer.picture), (explorer.text, explorer.said)
+        # Quick moves, then a wrong text: nothing gets stuck.
+        for _ in range(4):
+            explorer.slide(1, "ArrowRight", "ArrowLeft", "ArrowRight", "ArrowLeft")
+            assert explorer.changes(lambda: explorer.press("next token"))
+            explorer.write(" ")
+            assert explorer.until(lambda: explorer.said and not explorer.picture)
+            explorer.write("the dog")
+            assert explorer.until(lambda: explorer.picture and not explorer.said)
         explorer.press("start again")
         assert explorer.until(lambda: explorer.picture == start) and explorer.text == PROMPT
         assert complaints(notebook) == []

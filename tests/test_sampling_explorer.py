@@ -6,7 +6,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from course_utils.explorers import next_token_bars, sampling_explorer
+from course_utils.explorers import next_token_bars, sampling, sampling_explorer
 from course_utils.plotting import PALETTE
 from course_utils.sampling import filtered
 
@@ -99,25 +99,14 @@ def test_next_token_bars_wrong_arguments_are_an_error(before, after, most, messa
 @pytest.fixture
 def drawn(monkeypatch):
     """The bars and the title of each picture that was shown."""
-    shown = []
+    shown, png = [], sampling._png
 
-    def show():
-        (ax,) = plt.gcf().axes
+    def noted(ax):
         shown.append((bars_of(ax), ax.get_title()))
-        plt.close("all")
+        return png(ax)
 
-    monkeypatch.setattr(plt, "show", show)
+    monkeypatch.setattr(sampling, "_png", noted)
     return shown
-
-
-@pytest.fixture
-def remarks(monkeypatch):
-    """What was said in the place of a picture."""
-    import IPython.display
-
-    said = []
-    monkeypatch.setattr(IPython.display, "display", lambda shown: said.append(shown.value))
-    return said
 
 
 def next_logits(text):
@@ -134,7 +123,7 @@ def encode(text):
 def explorer(**choices):
     """The view and its parts by name."""
     view = sampling_explorer(next_logits, WORDS.__getitem__, "a cat", **choices)
-    text, buttons, *sliders, _ = view.children
+    text, buttons, *sliders, _, _ = view.children
     names = ("temperature", "top_k", "top_p", "min_p", "penalty")
     return text, *buttons.children, dict(zip(names, sliders, strict=False))
 
@@ -206,7 +195,7 @@ def test_sampling_explorer_asks_the_model_once_for_each_text(drawn):
         return next_logits(text)
 
     view = sampling_explorer(counted, WORDS.__getitem__, "a cat")
-    text, buttons, *sliders, _ = view.children
+    text, buttons, *sliders, _, _ = view.children
     sliders[0].value, sliders[1].value = 2.0, 3
     buttons.children[0].click()
     assert asked == ["a cat", text.value] and len(drawn) == 4
@@ -217,11 +206,31 @@ def test_sampling_explorer_without_encode_has_no_penalty(drawn):
     assert len(drawn) == 2
 
 
-def test_sampling_explorer_says_what_is_wrong_and_goes_on(drawn, remarks):
-    text, forward, *_ = explorer()
+def test_sampling_explorer_says_what_is_wrong_and_goes_on(drawn):
+    view = sampling_explorer(next_logits, WORDS.__getitem__, "a cat")
+    text, buttons, *_, remark, picture = view.children
+    first = bytes(picture.value)
+    assert first.startswith(b"\x89PNG") and remark.value == ""
     text.value = " "
-    forward.click()
-    assert remarks == ["the text is empty: write &lt;something&gt;"] * 2
-    assert len(drawn) == 1 and text.value == " " and not plt.get_fignums()
-    text.value = "a dog"
-    assert len(drawn) == 2
+    for _ in range(2):
+        assert remark.value == "the text is empty: write &lt;something&gt;"
+        assert picture.layout.display == "none" and len(drawn) == 1 and text.value == " "
+        buttons.children[0].click()
+    text.value = "a dog in the house"
+    assert remark.value == "" and picture.layout.display is None
+    assert len(drawn) == 2 and bytes(picture.value) != first and not plt.get_fignums()
+
+
+def test_sampling_explorer_says_what_is_wrong_with_a_drawn_token(drawn):
+    def label(token):
+        return "" if token < 0 else " " * 9
+
+    def only_short(text):
+        if len(text) > 8:
+            raise ValueError("too long")
+        return next_logits(text)
+
+    view = sampling_explorer(only_short, label, "a cat")
+    view.children[1].children[0].click()
+    *_, remark, picture = view.children
+    assert remark.value == "too long" and picture.layout.display == "none" and len(drawn) == 1

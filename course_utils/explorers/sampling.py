@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from html import escape
+from io import BytesIO
 from typing import Any
 
 import torch
@@ -70,6 +72,8 @@ def next_token_bars(
         ("hidden", before, hidden, -0.2, {"color": "white", "hatch": "////"}),
     )
     for name, chances, tokens, offset, look in series:
+        if not tokens:
+            continue
         places = [shown.index(token) + offset for token in tokens]
         widths = [float(chances[token]) for token in tokens]
         ax.barh(places, widths, 0.38, label=name, edgecolor=PALETTE["black"], **look)
@@ -120,15 +124,16 @@ def sampling_explorer(
     ipywidgets.VBox
     """
     import ipywidgets
-    import matplotlib.pyplot as plt
 
     text = ipywidgets.Textarea(
-        prompt, description="text", continuous_update=False, layout={"width": "46em"}
+        prompt, description="text", continuous_update=False, rows=3, layout={"width": "46em"}
     )
     forward = ipywidgets.Button(description="next token", icon="play")
     again = ipywidgets.Button(description="start again", icon="undo")
     sliders = _sliders(with_penalty=encode is not None)
-    output = ipywidgets.Output()
+    # Not an Output widget: after quick moves of a slider its messages overtake each other in
+    # JupyterLab, and the view stands still. A picture and a line of text have one value each.
+    picture, remark = ipywidgets.Image(format="png"), ipywidgets.HTML()
     generator = torch.Generator().manual_seed(seed)
     # A slider changes what is made of the logits, not the logits.
     logits_of = lru_cache(maxsize=1)(lambda written: next_logits(written).detach().cpu()[None])
@@ -140,8 +145,7 @@ def sampling_explorer(
     def draw() -> None:
         logits = logits_of(text.value)
         before, after = filtered(logits)[0], filtered(logits, **chosen())[0]
-        next_token_bars(before, after, label, most=most)
-        plt.show()
+        picture.value = _png(next_token_bars(before, after, label, most=most))
 
     def write() -> None:
         token = sample(logits_of(text.value), generator=generator, **chosen())
@@ -151,13 +155,31 @@ def sampling_explorer(
         generator.manual_seed(seed)
         text.value = prompt
 
+    def attempt(do: Callable[[], None]) -> None:
+        """Do it; what a ValueError says stands in the place of the picture."""
+        remark.value, picture.layout.display = "", None
+        try:
+            do()
+        except ValueError as error:
+            remark.value, picture.layout.display = escape(str(error)), "none"
+
     for control in (text, *sliders.values()):
-        control.observe(lambda _: _attempt(draw, output, clear=True), "value")
-    forward.on_click(lambda _: _attempt(write, output))
+        control.observe(lambda _: attempt(draw), "value")
+    forward.on_click(lambda _: attempt(write))
     again.on_click(restart)
-    _attempt(draw, output, clear=True)
+    attempt(draw)
     buttons = ipywidgets.HBox([forward, again])
-    return ipywidgets.VBox([text, buttons, *sliders.values(), output])
+    return ipywidgets.VBox([text, buttons, *sliders.values(), remark, picture])
+
+
+def _png(ax: Any) -> bytes:
+    """A picture's file; the figure is closed."""
+    import matplotlib.pyplot as plt
+
+    with BytesIO() as file:
+        ax.figure.savefig(file, format="png", bbox_inches="tight")
+        plt.close(ax.figure)
+        return file.getvalue()
 
 
 def _sliders(*, with_penalty: bool) -> dict[str, Any]:
@@ -179,25 +201,6 @@ def _sliders(*, with_penalty: bool) -> dict[str, Any]:
     if with_penalty:
         sliders["repetition_penalty"] = real("repetition penalty (1: none)", 1.0, 1.0, 2.0, 0.05)
     return sliders
-
-
-def _attempt(do: Callable[[], None], output: Any, *, clear: bool = False) -> None:
-    """Do it in the place of the picture, and say there what a ValueError says."""
-    from html import escape
-
-    import ipywidgets
-    import matplotlib.pyplot as plt
-    from IPython.display import display
-
-    if clear:
-        output.clear_output(wait=True)
-    with output:
-        try:
-            do()
-        except ValueError as error:
-            plt.close("all")
-            output.clear_output(wait=True)
-            display(ipywidgets.HTML(escape(str(error))))
 
 
 def _visible(text: str) -> str:
