@@ -67,9 +67,9 @@ class Recipe:
     num_layers: int = 4
     num_heads: int = 4
     d_model: int = 192
-    dropout: float = 0.0
+    dropout: float = 0.1
     batch_size: int = 8
-    steps: int = 4000
+    steps: int = 8000
     learning_rate: float = 0.01
     adamw_learning_rate: float = 0.01
     weight_decay: float = 0.1
