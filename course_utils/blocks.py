@@ -21,8 +21,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from course_utils.attention import MultiHeadAttention
+from course_utils.attention import MultiHeadAttention, scaled_dot_product
 from course_utils.cache import KeyValueCache
+from course_utils.embeddings import RotaryPositions
 
 Norm = Literal["pre", "post"]
 Activation = Literal["relu", "gelu", "gelu_tanh"]
@@ -104,6 +105,45 @@ class Residual(nn.Module):
         return x if self.pre else self.norm(x)
 
 
+class RotaryAttention(MultiHeadAttention):
+    """Attention of a text to itself, whose queries and keys are turned by their positions.
+
+    Parameters
+    ----------
+    d_model, num_heads, dropout
+        As in `MultiHeadAttention`.
+    rotary : RotaryPositions
+        For the width of a head, D / H.
+    """
+
+    def __init__(
+        self, d_model: int, num_heads: int, rotary: RotaryPositions, *, dropout: float = 0.0
+    ) -> None:
+        super().__init__(d_model, num_heads, dropout=dropout)
+        self.rotary = rotary
+
+    def forward(
+        self,
+        query: Float[Tensor, "B T D"],
+        key: Float[Tensor, "B T D"],
+        value: Float[Tensor, "B T D"],
+        mask: Bool[Tensor, ...] | None = None,
+        cache: KeyValueCache | None = None,
+        *,
+        need_weights: bool = True,
+    ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B H T K"] | None]:
+        """As in `MultiHeadAttention`; the positions are those behind what the cache holds."""
+        past = 0 if cache is None else cache.length
+        queries = self.rotary(self._split(self.query(query)), past)
+        keys = self.rotary(self._split(self.key(key)), past)
+        values = self._split(self.value(value))
+        if cache is not None:
+            keys, values = cache.append(keys, values)
+        options = {"dropout": self.dropout if self.training else 0.0, "need_weights": need_weights}
+        mixed, weights = scaled_dot_product(queries, keys, values, mask, **options)
+        return self.output(mixed.transpose(1, 2).flatten(2)), weights  # B H T D/H -> B T D
+
+
 class EncoderBlock(nn.Module):
     """Self-attention, then feed-forward. With a causal mask it is the block of a GPT.
 
@@ -118,6 +158,8 @@ class EncoderBlock(nn.Module):
     activation : "relu", "gelu" or "gelu_tanh"
     norm_eps : float
         Of the layer norms.
+    rotary : RotaryPositions, optional
+        Turns queries and keys; blocks may share it.
 
     Raises
     ------
@@ -135,9 +177,14 @@ class EncoderBlock(nn.Module):
         dropout: float = 0.0,
         activation: Activation = "relu",
         norm_eps: float = 1e-5,
+        rotary: RotaryPositions | None = None,
     ) -> None:
         super().__init__()
-        self.attention = MultiHeadAttention(d_model, num_heads, dropout=dropout)
+        self.attention = (
+            MultiHeadAttention(d_model, num_heads, dropout=dropout)
+            if rotary is None
+            else RotaryAttention(d_model, num_heads, rotary, dropout=dropout)
+        )
         self.feed_forward = FeedForward(d_model, d_ff, activation=activation, dropout=dropout)
         self.around_attention = Residual(d_model, norm, dropout, norm_eps)
         self.around_feed_forward = Residual(d_model, norm, dropout, norm_eps)

@@ -66,6 +66,28 @@ def next_token_loss(model: nn.Module, ids: Int[Tensor, "B T"]) -> Float[Tensor, 
     return nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
 
 
+def masked_loss(model: nn.Module, batch: Any) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the masked words, in nats; the batches are `masking.MaskedBatch`.
+
+    For pairs of sentences the loss of telling whether the second follows the first is added. Words
+    are scored at the masked places only. A batch without any, as a process may get when a batch is
+    shared, adds nothing.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A `BERT`.
+    batch : MaskedBatch
+    """
+    output = model(batch.ids, batch.segment_ids, batch.padding_mask, places=batch.places)
+    words = nn.functional.cross_entropy(
+        output.mlm_logits, batch.target[batch.places], reduction="sum"
+    ) / max(1, len(output.mlm_logits))
+    if batch.unrelated is None:
+        return words
+    return words + nn.functional.cross_entropy(output.nsp_logits, batch.unrelated)
+
+
 @torch.no_grad()
 def token_log_probs(
     model: nn.Module,

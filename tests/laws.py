@@ -1,4 +1,6 @@
-"""The registry of models that must obey the common laws; a model joins by one line in `MODELS`.
+"""The registry of models that must obey the common laws; a model joins by one line.
+
+Those that write join in `WRITERS`, those that only read in `READERS`.
 
 A case knows how its kind of model is fed. Rows are plain lists of ids, so that a law can say "the
 same row, alone, or in a batch, or with junk in its padding" without knowing the model.
@@ -20,6 +22,8 @@ import course_utils.models
 from course_utils.batching import pad
 from course_utils.decoding import Hypotheses
 from course_utils.masks import padding_mask
+from course_utils.models.bert import BERT, BERTConfig
+from course_utils.models.bert_heads import BERTForSequences, BERTForTokens
 from course_utils.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course_utils.models.gpt import GPT, GPTConfig
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
@@ -184,6 +188,59 @@ class GPTCase(TranslatorCase):
         return model.generate(ids, max_length, mask=mask, eos_id=2, **search)
 
 
+@dataclass(frozen=True)
+class BERTCase:
+    """A `BERT`, or a part of it, which reads source and target as a pair of sentences."""
+
+    model_class: type[nn.Module]
+    make: Callable[[float], nn.Module]  # dropout -> a small model
+    model = TranslatorCase.model
+
+    def unread(self, parameter: str) -> set[int]:
+        """Keys' biases, as of a transformer; words and positions that do not occur."""
+        if parameter.endswith("key.bias"):
+            return set(range(VOCAB))
+        if parameter == "encoder.words.weight" and self.model_class is BERT:
+            return set()  # it is the output layer, too
+        if parameter.endswith("words.weight"):
+            return set(range(VOCAB)) - {word for row in ROWS for part in row for word in part}
+        longest = max(len(source + target) for source, target in ROWS)
+        return set(range(longest, GPT_BLOCK)) if parameter.endswith("positions.weight") else set()
+
+    def run(
+        self, model: nn.Module, rows: list[Row], *, extra: int = 0, junk: int = 0
+    ) -> list[tuple[Tensor, ...]]:
+        """For each row what is said of its tokens, or of the whole, and the attention."""
+        ids, lengths = pad([source + target for source, target in rows], junk)
+        ids = nn.functional.pad(ids, (0, extra), value=junk)
+        mask = padding_mask(lengths, ids.shape[1])
+        after_source = torch.arange(ids.shape[1]) >= torch.tensor([[len(s)] for s, _ in rows])
+        inputs = ids, after_source.long() if junk else (after_source & mask).long(), mask
+        said = model(*inputs)
+        if self.model_class is BERT:  # each token's word, and beside it what is said of the pair
+            pairs = said.nsp_logits[:, None].expand(-1, ids.shape[1], -1)
+            said = torch.cat([said.mlm_logits, pairs], dim=-1)
+        if said.ndim == 2:
+            return [(row[None],) for row in said]
+        weights = getattr(model, "encoder", model).attentions(*inputs)
+        found = []
+        for row, weight, n in zip(said, weights, lengths.tolist(), strict=True):
+            assert not weight[..., n:].any(), "padding is attended to"
+            found.append((row[:n], weight[..., :n, :n].flatten(0, 2)))
+        return found
+
+
+def bert(head: Callable[[BERT], nn.Module] = lambda model: model, **choices: Any) -> BERTCase:
+    """A case of `BERT` with these choices, or of what `head` makes of one."""
+    sizes = {"vocab_size": VOCAB, "block_size": GPT_BLOCK, "num_layers": 2, "num_heads": 2}
+    config = sizes | {"d_model": 8, "d_ff": 10} | choices
+
+    def make(dropout: float) -> nn.Module:
+        return head(BERT(BERTConfig(**config, dropout=dropout)))
+
+    return BERTCase(type(make(0.0)), make)
+
+
 def gpt(*, left: bool, **choices: Any) -> GPTCase:
     """A case of `GPT` with these choices, padded on the left or on the right."""
     sizes = {"vocab_size": VOCAB, "block_size": GPT_BLOCK, "num_layers": 2, "num_heads": 2}
@@ -212,7 +269,7 @@ def seq2seq(**choices: Any) -> TranslatorCase:
     )
 
 
-MODELS: dict[str, TranslatorCase] = {
+WRITERS: dict[str, TranslatorCase] = {
     "seq2seq bahdanau additive": seq2seq(order="bahdanau", attention="additive"),
     "seq2seq bahdanau bilinear": seq2seq(order="bahdanau", attention="bilinear"),
     "seq2seq bahdanau dot": seq2seq(order="bahdanau", attention="dot"),
@@ -230,6 +287,14 @@ MODELS: dict[str, TranslatorCase] = {
     "gpt, padded left": gpt(left=True),
     "gpt, padded right, deep": gpt(left=False, num_layers=3, num_heads=4),
 }
+READERS: dict[str, BERTCase] = {
+    "bert": bert(),
+    "bert, rotary, deep": bert(positions="rotary", num_layers=3),
+    "bert without heads": bert(lambda model: model.encoder),
+    "bert for sequences": bert(lambda model: BERTForSequences(model, VOCAB)),
+    "bert for tokens": bert(lambda model: BERTForTokens(model, VOCAB)),
+}
+MODELS: dict[str, TranslatorCase | BERTCase] = WRITERS | READERS
 
 
 def package_models() -> set[type[nn.Module]]:

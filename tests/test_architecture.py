@@ -38,19 +38,20 @@ FLOORS = (
         "reproducibility",
         "sampling",
         "schedules",
+        "sentences",
         "show",
         "tokenizers",
     },
-    {"attention", "distributed", "history", "prompts"},
+    {"attention", "distributed", "history", "masking", "prompts"},
     {"recurrent", "blocks"},
     {"models"},
     {"training", "translator", "pretrained", "datasets", "explorers", "exercises"},
     {"pretrain"},
 )
 # Inside these the modules may import each other.
-ROOMS_WITH_DOORS = {"models", "datasets", "exercises", "explorers", "tokenizers"}
+ROOMS_WITH_DOORS = {"models", "datasets", "exercises", "explorers", "pretrained", "tokenizers"}
 # Their `__init__.py` says what they export; those of all others are empty.
-EXPORTING = {"datasets", "exercises", "explorers", "tokenizers"}
+EXPORTING = {"datasets", "exercises", "explorers", "pretrained", "tokenizers"}
 HEAVY = {
     "IPython",
     "accelerate",

@@ -7,8 +7,15 @@ from helpers import as_a_reader, shake
 from test_multihead import as_torch, draw
 from torch import nn
 
-from course_utils.blocks import DecoderBlock, EncoderBlock, FeedForward, Residual
+from course_utils.blocks import (
+    DecoderBlock,
+    EncoderBlock,
+    FeedForward,
+    Residual,
+    RotaryAttention,
+)
 from course_utils.cache import KeyValueCache
+from course_utils.embeddings import RotaryPositions
 from course_utils.masks import attention_mask, causal_mask, padding_mask
 
 one_thread = helpers.one_thread
@@ -200,3 +207,53 @@ def test_wrong_choices_are_an_error(kind, choices, message):
 def test_norm_eps_reaches_every_norm():
     block = DecoderBlock(D, H, F, norm_eps=1e-12)
     assert {m.eps for m in block.modules() if isinstance(m, nn.LayerNorm)} == {1e-12}
+
+
+# ---- rotary positions
+
+
+def make_rotary(**choices):
+    attention = RotaryAttention(8, H, RotaryPositions(4, 12), **choices)
+    return shake(attention, std=0.5).double().eval()
+
+
+@both_paths
+def test_rotary_attention_by_hand(need_weights):
+    attention, x = make_rotary(), draw(B, T, 8)
+    mask = attention_mask(padding_mask(TARGET))
+    found, weights = attention(x, x, x, mask, need_weights=need_weights)
+    projected = attention.query(x), attention.key(x), attention.value(x)
+    mixed = []
+    for head in range(H):
+        query, key, value = (part[..., 4 * head : 4 * head + 4] for part in projected)
+        scores = attention.rotary(query) @ attention.rotary(key).mT / 2
+        scores = scores.masked_fill(~mask[:, 0], -torch.inf).softmax(-1)
+        mixed.append(scores @ value)
+        if need_weights:
+            torch.testing.assert_close(weights[:, head], scores)
+    torch.testing.assert_close(found, attention.output(torch.cat(mixed, dim=-1)))
+    assert (weights is None) != need_weights
+
+
+@pytest.mark.parametrize("sizes", [[1] * T, [2, 2], [3, 1]])
+def test_rotary_block_with_a_cache_equals_reading_at_once(sizes):
+    block = shake(EncoderBlock(8, H, F, rotary=RotaryPositions(4, 12)), std=0.3).double().eval()
+    x, cache, parts, start = draw(B, T, 8), KeyValueCache(), [], 0
+    for size in sizes:
+        new, mask = x[:, start : start + size], causal_mask(size, offset=start)
+        parts.append(block(new, mask, cache)[0])
+        start += size
+    whole = block(x, causal_mask(T))[0]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+    plain = EncoderBlock(8, H, F).double().eval()
+    plain.load_state_dict(block.state_dict())  # the same weights, another function
+    assert not torch.allclose(plain(x, causal_mask(T))[0], whole, atol=1e-2)
+
+
+@both_paths
+def test_rotary_attention_drops_in_training_only(need_weights):
+    attention, x = make_rotary(dropout=0.5), draw(B, T, 8)
+    same = attention(x, x, x, need_weights=need_weights)[0]
+    assert torch.equal(attention(x, x, x, need_weights=need_weights)[0], same)
+    attention.train()
+    assert not torch.allclose(attention(x, x, x, need_weights=need_weights)[0], same)

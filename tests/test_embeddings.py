@@ -7,7 +7,12 @@ import pytest
 import torch
 from helpers import as_a_reader
 
-from course_utils.embeddings import LearnedPositions, SinusoidalPositions, sinusoidal_table
+from course_utils.embeddings import (
+    LearnedPositions,
+    RotaryPositions,
+    SinusoidalPositions,
+    sinusoidal_table,
+)
 
 one_thread = helpers.one_thread
 both = pytest.mark.parametrize("kind", [SinusoidalPositions, LearnedPositions])
@@ -74,3 +79,62 @@ def test_learned_positions_begin_with_the_size_that_is_asked_for():
     torch.manual_seed(0)
     for std in (0.02, 0.7):
         assert LearnedPositions(64, 100, std=std).weight.std().item() == pytest.approx(std, rel=0.1)
+
+
+# ---- rotary
+
+
+def draw_vectors(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_rotary_hand_worked():
+    # D = 4: pairs (0, 2) and (1, 3), frequencies 1 and 1/100; at position 2: angles 2 and 0.02
+    turned = RotaryPositions(4, 3)(torch.tensor([[1.0, 1.0, 0.0, 2.0]]), offset=2)
+    wanted = [-0.416147, 0.9998 - 2 * 0.0199987, 0.909297, 2 * 0.9998 + 0.0199987]
+    assert turned[0].tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_rotary_equals_the_library():
+    from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+    query, key = draw_vectors(2, 3, 7, 8), draw_vectors(2, 3, 7, 8, seed=1)
+    turn = RotaryPositions(8, 9)
+    angles = torch.arange(7)[:, None] / 10_000 ** (torch.arange(0, 8, 2) / 8)
+    both = torch.cat([angles, angles], dim=-1)[None]
+    wanted = apply_rotary_pos_emb(query, key, both.cos(), both.sin())
+    torch.testing.assert_close(turn(query), wanted[0])
+    torch.testing.assert_close(turn(key), wanted[1])
+
+
+def test_rotary_products_depend_on_the_distance_only():
+    query, key = draw_vectors(1, 8), draw_vectors(1, 8, seed=1)
+    turn = RotaryPositions(8, 50)
+    products = [[(turn(query, q) @ turn(key, k).T).item() for k in range(20)] for q in range(20)]
+    for q in range(20):
+        for k in range(20):
+            distance = max(0, q - k), max(0, k - q)
+            assert products[q][k] == pytest.approx(products[distance[0]][distance[1]], abs=1e-4)
+    assert len({round(product, 3) for product in products[0]}) > 10
+
+
+def test_rotary_keeps_lengths_and_leaves_the_first_position_alone():
+    x = draw_vectors(2, 3, 6, 8)
+    turned = RotaryPositions(8, 6)(x)
+    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
+    torch.testing.assert_close(turned[:, :, 0], x[:, :, 0])
+    assert ((turned[:, :, 1:] - x[:, :, 1:]).norm(dim=-1) > 1e-2).all()
+
+
+def test_rotary_step_by_step_equals_at_once_and_nothing_is_saved():
+    turn, x = RotaryPositions(4, 5), draw_vectors(2, 5, 4)
+    steps = [turn(x[:, t : t + 1], offset=t) for t in range(5)]
+    torch.testing.assert_close(torch.cat(steps, dim=1), turn(x))
+    assert not turn.state_dict() and not list(turn.parameters())
+
+
+def test_rotary_beyond_the_table_and_odd_widths_are_an_error():
+    with as_a_reader(), pytest.raises(ValueError, match=r"length 6 .* table of 5 positions"):
+        RotaryPositions(4, 5)(torch.zeros(1, 3, 4), 3)
+    with pytest.raises(ValueError, match="is even, got 5"):
+        RotaryPositions(5, 9)

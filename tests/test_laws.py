@@ -10,7 +10,7 @@ import helpers
 import pytest
 import torch
 from helpers import as_a_reader
-from laws import MODELS, ROWS, VOCAB, package_models, seq2seq, unregistered
+from laws import MODELS, ROWS, VOCAB, WRITERS, package_models, seq2seq, unregistered
 from torch import nn
 
 from course_utils.checkpoints import load_weights, save_weights
@@ -21,6 +21,7 @@ TIGHT = {"rtol": 1e-9, "atol": 1e-11}
 LONGEST = 7
 every_search = pytest.mark.parametrize("beams", [1, 3])
 every_model = pytest.mark.parametrize("case", MODELS.values(), ids=MODELS.keys())
+every_writer = pytest.mark.parametrize("case", WRITERS.values(), ids=WRITERS.keys())
 
 
 def assert_rows_equal(found, wanted):
@@ -52,7 +53,7 @@ def talkative(case, beams):
 
 def test_registry_holds_every_model_of_the_package():
     missing = unregistered(package_models())
-    assert not missing, f"add a line to MODELS in tests/laws.py for {sorted(missing)}"
+    assert not missing, f"add a line to tests/laws.py for {sorted(missing)}"
 
 
 def test_registry_notices_a_model_that_is_not_in_it():
@@ -79,7 +80,7 @@ def test_padding_does_not_change_a_real_position(case, junk):
     assert_rows_equal(case.run(model, ROWS, extra=4, junk=junk), case.run(model, ROWS))
 
 
-@every_model
+@every_writer
 @every_search
 def test_padding_does_not_change_what_is_generated(case, beams):
     model, wanted = talkative(case, beams)
@@ -96,7 +97,7 @@ def test_row_alone_equals_the_row_in_a_batch(case):
     assert_rows_equal(case.run(model, ROWS[::-1]), alone[::-1])
 
 
-@every_model
+@every_writer
 @every_search
 def test_row_alone_is_continued_as_in_a_batch(case, beams):
     model, together = talkative(case, beams)
@@ -106,7 +107,7 @@ def test_row_alone_is_continued_as_in_a_batch(case, beams):
         assert alone.scores[0].item() == pytest.approx(together.scores[index].item(), abs=1e-5)
 
 
-@every_model
+@every_writer
 def test_past_does_not_see_its_future(case):
     model, place = case.model(), 2
     source, target = [4, 5, 6], [1, 5, 4, 9, 8]
@@ -136,13 +137,13 @@ def test_attention_of_a_position_sums_to_one_over_real_words(case):
             assert (weights >= 0).all()
 
 
-@every_model
+@every_writer
 def test_step_by_step_equals_teacher_forcing(case):
     model = case.model()
     assert_rows_equal(case.run_stepwise(model, ROWS), case.run(model, ROWS))
 
 
-@every_model
+@every_writer
 @every_search
 def test_generated_score_equals_teacher_forcing_on_what_was_generated(case, beams):
     (model, found), end = talkative(case, beams), 2

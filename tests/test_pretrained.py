@@ -11,9 +11,8 @@ from safetensors.torch import load_file, save_file
 from test_gpt import SMALL, every_config, make
 from test_hub import answers, start
 
-from course_utils import pretrained
 from course_utils.models.gpt import GPT, GPTConfig
-from course_utils.pretrained import load_gpt2, load_gpt2_tokenizer, to_gpt2
+from course_utils.pretrained import files, load_gpt2, load_gpt2_tokenizer, to_gpt2
 from course_utils.tokenizers import BPETokenizer
 
 one_thread = helpers.one_thread
@@ -254,7 +253,7 @@ def test_name_asks_the_hub_and_a_folder_does_not(tmp_path, monkeypatch):
         asked.append(wanted)
         return tmp_path / "config.json"
 
-    monkeypatch.setattr(pretrained, "from_hub", from_hub)
+    monkeypatch.setattr(files, "from_hub", from_hub)
     save_small(tmp_path)
     load_gpt2(tmp_path)
     assert not asked
@@ -349,6 +348,6 @@ def test_tokenizer_of_a_name_comes_from_the_hub(tmp_path, monkeypatch):
         file = tmp_path / wanted.split()[0]
         return file if file.exists() else None
 
-    monkeypatch.setattr(pretrained, "from_hub", from_hub)
+    monkeypatch.setattr(files, "from_hub", from_hub)
     assert load_gpt2_tokenizer("owner/name").encode("a cat") == ours.encode("a cat")
     assert [words.split()[0] for words in asked] == ["tokenizer.json", "vocab.json", "merges.txt"]

@@ -1,6 +1,4 @@
-"""Checkpoints of the `transformers` library in the course's models, and the way back.
-
-Only safetensors files are read: nothing is unpickled. The names in the reference's GPT-2 and ours,
+"""GPT-2's checkpoints in our `GPT`, and the way back. The names in the reference and ours,
 
     wte, wpe                       embedding, positions
     h.0.ln_1, h.0.ln_2             blocks.0.around_attention.norm, blocks.0.around_feed_forward.norm
@@ -13,21 +11,24 @@ Its matrices are "in x out", those of `torch.nn.Linear` are "out x in": they are
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from course_utils.hub import from_hub
 from course_utils.models.gpt import GPT, GPTConfig
+from course_utils.pretrained.files import (
+    TOKENIZER,
+    Find,
+    check_tensors,
+    finder,
+    one_rate,
+    read_config,
+    read_tensors,
+)
 from course_utils.tokenizers.bpe import BPETokenizer
 
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-INDEX = f"{WEIGHTS}.index.json"  # of weights in several files
 # What a GPT-2 may be and `GPT` is not: the setting, what it has to be, and what it is by default.
 FIXED = {
     "model_type": (("gpt2",), None),
@@ -36,6 +37,14 @@ FIXED = {
     "scale_attn_by_inverse_layer_idx": ((False,), False),
     "add_cross_attention": ((False,), False),
     "tie_word_embeddings": ((True,), True),
+}
+# Their names of sizes, and ours.
+SIZES = {
+    "vocab_size": "vocab_size",
+    "n_positions": "block_size",
+    "n_layer": "num_layers",
+    "n_head": "num_heads",
+    "n_embd": "d_model",
 }
 # Their parts of a block, and ours; query, key and value are apart.
 PARTS = {
@@ -78,9 +87,9 @@ def load_gpt2(name_or_path: str | Path) -> GPT:
     >>> model = load_gpt2("openai-community/gpt2")  # doctest: +SKIP
     """
     place = str(name_or_path)
-    find = _in_folder(Path(place)) if Path(place).is_dir() else _on_hub(place)
-    config = _config(find(CONFIG), place)
-    weights = _as_ours(_tensors(find, place), config, place)
+    find = finder(place, "load_gpt2")
+    config = _config(find, place)
+    weights = _as_ours(read_tensors(find, place, "GPT2LMHeadModel"), config, place)
     with torch.device("meta"):  # the weights that it would draw are never used
         model = GPT(config)
     model.load_state_dict(weights, assign=True)
@@ -105,7 +114,7 @@ def load_gpt2_tokenizer(name_or_path: str | Path) -> BPETokenizer:
         When a file is broken or of another kind of tokenizer.
     """
     place = str(name_or_path)
-    find = _in_folder(Path(place)) if Path(place).is_dir() else _on_hub(place)
+    find = finder(place, "load_gpt2_tokenizer")
     if whole := find(TOKENIZER):
         return BPETokenizer.load(whole)
     if (vocab := find("vocab.json")) and (merges := find("merges.txt")):
@@ -136,8 +145,7 @@ def to_gpt2(model: GPT, *, eos_id: int | None = None) -> nn.Module:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     c = model.config
-    sizes = {"vocab_size": c.vocab_size, "n_positions": c.block_size, "n_layer": c.num_layers}
-    sizes |= {"n_head": c.num_heads, "n_embd": c.d_model, "n_inner": c.d_ff}
+    sizes = {theirs: getattr(c, ours) for theirs, ours in SIZES.items()} | {"n_inner": c.d_ff}
     rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), c.dropout)
     special = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), eos_id)
     config = GPT2Config(**sizes, **rates, **special, layer_norm_epsilon=c.norm_eps)
@@ -148,108 +156,19 @@ def to_gpt2(model: GPT, *, eos_id: int | None = None) -> nn.Module:
     return theirs.to(model.norm.weight).train(model.training)
 
 
-# ---- finding the files
-
-Find = Callable[[str], Path | None]
-
-
-def _in_folder(folder: Path) -> Find:
-    return lambda file: path if (path := folder / file).is_file() else None
-
-
-def _on_hub(name: str) -> Find:
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
-        raise FileNotFoundError(f"there is no folder {name!r}, and it is no name on the hub")
-
-    def find(file: str) -> Path | None:
-        return from_hub(
-            lambda: _download(name, file),
-            wanted=f"{file} of the model {name}",
-            instead="give load_gpt2 the folder of a copy",
-        )
-
-    return find
-
-
-def _download(name: str, file: str) -> Path | None:
-    """A file of a repository, through the cache; None when the repository has no such file."""
-    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.utils import EntryNotFoundError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(name, file))
-    except EntryNotFoundError as error:
-        asked = not isinstance(error, LocalEntryNotFoundError)
-        if asked or try_to_load_from_cache(name, file) is _CACHED_NO_EXIST:
-            return None
-        raise
-
-
-# ---- reading them
-
-
-def _config(file: Path | None, place: str) -> GPTConfig:
-    """The sizes, out of a configuration that is a GPT-2's."""
-    if file is None:
-        raise FileNotFoundError(f"{place} has no {CONFIG}: it is no checkpoint of `transformers`")
-    found = _json(file, place)
-    for name, (wanted, usual) in FIXED.items():
-        if (got := found.get(name, usual)) not in wanted:
-            known = " or ".join(map(repr, wanted))
-            raise ValueError(
-                f"{place} is no GPT-2 as GPT builds it: {name} is {known}, got {got!r}"
-            )
-    rates = {name: found.get(name, 0.1) for name in ("resid_pdrop", "embd_pdrop", "attn_pdrop")}
-    if len(set(rates.values())) > 1:
-        raise ValueError(f"GPT has one rate of dropout, {place} has {rates}: edit its {CONFIG}")
-    try:
-        return GPTConfig(
-            vocab_size=found["vocab_size"],
-            block_size=found["n_positions"],
-            num_layers=found["n_layer"],
-            num_heads=found["n_head"],
-            d_model=found["n_embd"],
-            d_ff=found.get("n_inner"),
-            dropout=rates["resid_pdrop"],
-            norm_eps=found.get("layer_norm_epsilon", 1e-5),
-        )
-    except KeyError as error:
-        raise ValueError(f"{CONFIG} of {place} lacks {error}") from error
-
-
-def _json(file: Path, place: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{file.name} of {place} is broken ({error}): fetch it again") from error
-
-
-def _tensors(find: Find, place: str) -> dict[str, Tensor]:
-    """All tensors of a checkpoint, of one file or of several, in single precision."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    files = {WEIGHTS: find(WEIGHTS)}
-    if files[WEIGHTS] is None and (index := find(INDEX)) is not None:
-        names = _json(index, place).get("weight_map", {}).values()
-        files = {name: find(name) for name in sorted(set(names))}
-    tensors: dict[str, Tensor] = {}
-    for name, file in files.items():
-        if file is None:
-            raise FileNotFoundError(
-                f"{place} has no {name}. Where there is another format only, convert it: "
-                "GPT2LMHeadModel.from_pretrained(...).save_pretrained(folder) of `transformers`"
-            )
-        try:
-            tensors |= load_file(file)
-        except SafetensorError as error:
-            raise ValueError(
-                f"{name} of {place} is cut off or broken ({error}): fetch it again"
-            ) from error
-    return {name.removeprefix("transformer."): part.float() for name, part in tensors.items()}
-
-
 # ---- names and shapes
+
+
+def _config(find: Find, place: str) -> GPTConfig:
+    """The sizes, out of a configuration that is a GPT-2's."""
+    found = read_config(find, place, "GPT-2 as GPT builds it", FIXED, SIZES)
+    dropout = one_rate(found, ("resid_pdrop", "embd_pdrop", "attn_pdrop"), place, "GPT")
+    return GPTConfig(
+        **{ours: found[theirs] for theirs, ours in SIZES.items()},
+        d_ff=found.get("n_inner"),
+        dropout=dropout,
+        norm_eps=found.get("layer_norm_epsilon", 1e-5),
+    )
 
 
 def _as_theirs(model: GPT) -> dict[str, Tensor]:
@@ -267,20 +186,10 @@ def _as_ours(theirs: dict[str, Tensor], config: GPTConfig, place: str) -> dict[s
     """The reference's weights under our names; they have to be there, all, and nothing else."""
     with torch.device("meta"):
         wanted = _as_theirs(GPT(config))
+    theirs = {name.removeprefix("transformer."): tensor for name, tensor in theirs.items()}
     head = theirs.pop("lm_head.weight", theirs.get("wte.weight"))
     theirs = {name: tensor for name, tensor in theirs.items() if not BUFFER.fullmatch(name)}
-    missing, other = sorted(wanted.keys() - theirs), sorted(theirs.keys() - wanted)
-    if missing or other:
-        raise ValueError(
-            f"the weights of {place} are not those of its {CONFIG}: {len(missing)} missing "
-            f"{missing[:3]}, {len(other)} too many {other[:3]}"
-        )
-    for name, tensor in theirs.items():
-        if tensor.shape != wanted[name].shape:
-            raise ValueError(
-                f"{name} of {place} has the shape {tuple(tensor.shape)}, its {CONFIG} says "
-                f"{tuple(wanted[name].shape)}"
-            )
+    check_tensors(theirs, wanted, place)
     if not torch.equal(head, theirs["wte.weight"]):
         raise ValueError(f"{place} has an output layer of its own; that of GPT is the embedding")
     ours = {}
