@@ -27,6 +27,8 @@ from course_utils.models.gpt import GPT, GPTConfig
 from course_utils.tokenizers.bpe import BPETokenizer
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+# Of GPT-2 and its relatives, where the vocabulary has them.
+SPECIAL_TOKENS = ("<|endoftext|>", "<s>", "</s>", "<pad>", "<unk>", "<mask>")
 INDEX = f"{WEIGHTS}.index.json"  # of weights in several files
 # What a GPT-2 may be and `GPT` is not: the setting, what it has to be, and what it is by default.
 FIXED = {
@@ -109,7 +111,9 @@ def load_gpt2_tokenizer(name_or_path: str | Path) -> BPETokenizer:
     if whole := find(TOKENIZER):
         return BPETokenizer.load(whole)
     if (vocab := find("vocab.json")) and (merges := find("merges.txt")):
-        return BPETokenizer.from_gpt2_files(vocab, merges)
+        known = _json(vocab, place)
+        specials = [token for token in SPECIAL_TOKENS if token in known]
+        return BPETokenizer.from_gpt2_files(vocab, merges, special_tokens=specials)
     raise FileNotFoundError(f"{place} has no {TOKENIZER}, nor vocab.json with merges.txt")
 
 
