@@ -77,7 +77,10 @@ def load_gpt2(name_or_path: str | Path) -> GPT:
 
     Examples
     --------
-    >>> model = load_gpt2("openai-community/gpt2")  # doctest: +SKIP
+    >>> from course_utils.files import data_path
+    >>> model = load_gpt2(data_path("checkpoints", "gpt"))  # or "openai-community/gpt2"
+    >>> model.config.num_layers, model.config.d_model
+    (4, 192)
     """
     place = str(name_or_path)
     find = _in_folder(Path(place)) if Path(place).is_dir() else _on_hub(place)
