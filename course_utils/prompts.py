@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -104,7 +105,7 @@ def read_prompts(
         prompts = _rows(prompts, mask)
     elif mask is not None:
         raise ValueError("a mask belongs to a tensor of prompts: lists of ids need none")
-    if not len(prompts) or any(isinstance(row, int) for row in prompts):
+    if not len(prompts) or any(isinstance(row, int | str) for row in prompts):
         raise ValueError(f"prompts are a list of lists of ids, one list each, got {prompts!r}")
     for number, row in enumerate(prompts):
         if not len(row):
@@ -114,6 +115,8 @@ def read_prompts(
                 f"prompt {number} has {len(row)} tokens, the model's block has {longest}: cut it, "
                 f"say to its last {longest} tokens"
             )
+        if wrong := [token for token in row if not isinstance(token, Integral | Tensor)]:
+            raise ValueError(f"prompt {number} holds {wrong[0]!r}, which is no id: encode the text")
     flipped, lengths = pad([[*row][::-1] for row in prompts])
     return Text(flipped.flip(1), _left_mask(lengths))
 

@@ -303,14 +303,13 @@ def test_checkpoints_come_from_the_hub_and_then_from_the_cache(tmp_path):
 # ---- the tokenizer beside a checkpoint
 
 
-def save_tokenizer(folder, *files):
+def save_tokenizer(folder, *files, end="<|endoftext|>"):
     """A tokenizer of 270 tokens, in one file or in GPT-2's two."""
-    end = "<|endoftext|>"
     text = ["a cat sat on a mat, and that was that"] * 3
     ours = BPETokenizer.train(text, 270, special_tokens=[end])
     folder.mkdir(exist_ok=True)
     ours.save(folder / "tokenizer.json")
-    if "vocab.json" in files:
+    if "merges.txt" in files:
         whole = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
         vocab = whole["vocab"] | {end: ours.special_tokens[end]}
         (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
@@ -322,7 +321,7 @@ def save_tokenizer(folder, *files):
 
 
 @pytest.mark.parametrize(
-    "files", [("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.json", "vocab.json")]
+    "files", [("tokenizer.json",), ("vocab.json", "merges.txt"), ("tokenizer.json", "merges.txt")]
 )
 def test_tokenizer_comes_from_one_file_or_from_two(files, tmp_path):
     ours = save_tokenizer(tmp_path, *files)
@@ -330,6 +329,11 @@ def test_tokenizer_comes_from_one_file_or_from_two(files, tmp_path):
     for text in ("that cat sat", "😀 on a mat\n"):
         assert opened.encode(text) == ours.encode(text)
     assert opened.special_tokens == ours.special_tokens
+
+
+def test_tokenizer_of_a_relative_has_its_own_end_token(tmp_path):
+    ours = save_tokenizer(tmp_path, "vocab.json", "merges.txt", end="</s>")
+    assert load_gpt2_tokenizer(tmp_path).special_tokens == ours.special_tokens
 
 
 def test_tokenizer_that_is_not_there_is_an_error(tmp_path):
@@ -341,7 +345,7 @@ def test_tokenizer_that_is_not_there_is_an_error(tmp_path):
 
 
 def test_tokenizer_of_a_name_comes_from_the_hub(tmp_path, monkeypatch):
-    ours, asked = save_tokenizer(tmp_path, "vocab.json"), []
+    ours, asked = save_tokenizer(tmp_path, "vocab.json", "merges.txt"), []
 
     def from_hub(load, *, wanted, instead):
         asked.append(wanted)

@@ -47,7 +47,7 @@ def read_docstrings(module: str, file: Path) -> Iterator[tuple[str, list[str]]]:
     """Read the docstrings of a file, by function or class; a class has its methods' as well."""
     try:
         source = file.read_bytes()
-        quoted = sum(map(len, source.split(b'"""')[1::2]))
+        quoted = sum(map(len, source.split(b'"' * 3)[1::2]))
         if quoted < DOCUMENTED * len(source) and module != MANUAL:
             return
         with warnings.catch_warnings():

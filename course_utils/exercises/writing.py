@@ -112,7 +112,7 @@ def _write(
     before: Callable[[list[int], list[int], int], bool] = lambda prompt, new, end: False,
     see: Callable[[list[int], list[int]], list[int]] = lambda prompt, new: prompt + new,
     choose: Callable[[Tensor], Any] = torch.argmax,
-    after: Callable[[list[int], int], bool] = lambda new, end: new[-1] == end,
+    after: Callable[[list[int], list[int], int], bool] = lambda prompt, new, end: new[-1] == end,
     give: Callable[[list[int], list[int], int, int], list[int]] = lambda prompt, new, end, most: (
         prompt + new
     ),
@@ -126,7 +126,7 @@ def _write(
         if before(prompt, new, end):
             break
         new.append(int(choose(next_logits(see(prompt, new)))))
-        if after(new, end):
+        if after(prompt, new, end):
             break
     return give(prompt, new, end, max_new_tokens)
 
@@ -164,7 +164,7 @@ _MISTAKES = variants(
     ),
     (
         "you write on after end: when does your loop stop before max_new_tokens?",
-        {"after": lambda new, end: False},
+        {"after": lambda prompt, new, end: False},
     ),
     (
         "end itself is missing: it is the last token that you give back. Do you append before you "
@@ -175,7 +175,7 @@ _MISTAKES = variants(
     ),
     (
         "one token is written after end: do you compare the newest token, or the one before?",
-        {"after": lambda new, end: new[-2:-1] == [end]},
+        {"after": lambda prompt, new, end: new[-2:-1] == [end]},
     ),
     (
         "you stop because of an end in the prompt: there it has no meaning, only a new one ends "
@@ -183,6 +183,7 @@ _MISTAKES = variants(
         {"before": lambda prompt, new, end: end in prompt + new},
         {"before": lambda prompt, new, end: (prompt + new)[-1:] == [end]},
         {"before": lambda prompt, new, end: end in prompt},
+        {"after": lambda prompt, new, end: end in prompt + new},
     ),
     (
         "the rest is filled up with end: one end is enough. What do you append after the loop?",

@@ -73,7 +73,7 @@ def read_config(
     """
     if (file := find(CONFIG)) is None:
         raise FileNotFoundError(f"{place} has no {CONFIG}: it is no checkpoint of `transformers`")
-    found = _json(file, place)
+    found = read_json(file, place)
     for name, (wanted, usual) in fixed.items():
         if (got := found.get(name, usual)) not in wanted:
             known = " or ".join(map(repr, wanted))
@@ -97,7 +97,8 @@ def one_rate(found: Mapping[str, Any], names: Iterable[str], place: str, ours: s
     return next(iter(rates.values()))
 
 
-def _json(file: Path, place: str) -> dict[str, Any]:
+def read_json(file: Path, place: str) -> dict[str, Any]:
+    """A file that holds one JSON object; ValueError where it does not."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
@@ -117,7 +118,7 @@ def read_tensors(find: Find, place: str, theirs: str) -> dict[str, Tensor]:
 
     files = {WEIGHTS: find(WEIGHTS)}
     if files[WEIGHTS] is None and (index := find(INDEX)) is not None:
-        names = _json(index, place).get("weight_map", {}).values()
+        names = read_json(index, place).get("weight_map", {}).values()
         files = {name: find(name) for name in sorted(set(names))}
     tensors: dict[str, Tensor] = {}
     for name, file in files.items():

@@ -25,10 +25,13 @@ from course_utils.pretrained.files import (
     finder,
     one_rate,
     read_config,
+    read_json,
     read_tensors,
 )
 from course_utils.tokenizers.bpe import BPETokenizer
 
+# Of GPT-2 and its relatives, where the vocabulary has them.
+SPECIAL_TOKENS = ("<|endoftext|>", "<s>", "</s>", "<pad>", "<unk>", "<mask>")
 # What a GPT-2 may be and `GPT` is not: the setting, what it has to be, and what it is by default.
 FIXED = {
     "model_type": (("gpt2",), None),
@@ -84,7 +87,10 @@ def load_gpt2(name_or_path: str | Path) -> GPT:
 
     Examples
     --------
-    >>> model = load_gpt2("openai-community/gpt2")  # doctest: +SKIP
+    >>> from course_utils.files import data_path
+    >>> model = load_gpt2(data_path("checkpoints", "gpt"))  # or "openai-community/gpt2"
+    >>> model.config.num_layers, model.config.d_model
+    (4, 192)
     """
     place = str(name_or_path)
     find = finder(place, "load_gpt2")
@@ -118,7 +124,9 @@ def load_gpt2_tokenizer(name_or_path: str | Path) -> BPETokenizer:
     if whole := find(TOKENIZER):
         return BPETokenizer.load(whole)
     if (vocab := find("vocab.json")) and (merges := find("merges.txt")):
-        return BPETokenizer.from_gpt2_files(vocab, merges)
+        known = read_json(vocab, place)
+        specials = [token for token in SPECIAL_TOKENS if token in known]
+        return BPETokenizer.from_gpt2_files(vocab, merges, special_tokens=specials)
     raise FileNotFoundError(f"{place} has no {TOKENIZER}, nor vocab.json with merges.txt")
 
 
