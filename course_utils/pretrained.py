@@ -83,7 +83,7 @@ def load_gpt2(name_or_path: str | Path) -> GPT:
     (4, 192)
     """
     place = str(name_or_path)
-    find = _in_folder(Path(place)) if Path(place).is_dir() else _on_hub(place)
+    find = _finder(place)
     config = _config(find(CONFIG), place)
     weights = _as_ours(_tensors(find, place), config, place)
     with torch.device("meta"):  # the weights that it would draw are never used
@@ -110,7 +110,7 @@ def load_gpt2_tokenizer(name_or_path: str | Path) -> BPETokenizer:
         When a file is broken or of another kind of tokenizer.
     """
     place = str(name_or_path)
-    find = _in_folder(Path(place)) if Path(place).is_dir() else _on_hub(place)
+    find = _finder(place)
     if whole := find(TOKENIZER):
         return BPETokenizer.load(whole)
     if (vocab := find("vocab.json")) and (merges := find("merges.txt")):
@@ -158,6 +158,10 @@ def to_gpt2(model: GPT, *, eos_id: int | None = None) -> nn.Module:
 # ---- finding the files
 
 Find = Callable[[str], Path | None]
+
+
+def _finder(place: str) -> Find:
+    return _in_folder(Path(place)) if Path(place).is_dir() else _on_hub(place)
 
 
 def _in_folder(folder: Path) -> Find:
