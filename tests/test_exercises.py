@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import answers_bert
 import answers_bpe
 import answers_gpt
 import answers_transformer
@@ -30,6 +31,7 @@ SOLUTIONS = {
     **answers_transformer.SOLUTIONS,
     **answers_bpe.SOLUTIONS,
     **answers_gpt.SOLUTIONS,
+    **answers_bert.SOLUTIONS,
 }
 
 
@@ -212,6 +214,7 @@ RIGHT = [
     *answers_transformer.RIGHT,
     *answers_bpe.RIGHT,
     *answers_gpt.RIGHT,
+    *answers_bert.RIGHT,
 ]
 
 
@@ -605,6 +608,7 @@ WRONG = [
     *answers_transformer.WRONG,
     *answers_bpe.WRONG,
     *answers_gpt.WRONG,
+    *answers_bert.WRONG,
 ]
 
 

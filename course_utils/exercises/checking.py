@@ -26,6 +26,7 @@ LESSONS = {
     "02": "course_utils.exercises.transformer",
     "03": "course_utils.exercises.byte_pair_encoding",
     "04": "course_utils.exercises.language_models",
+    "05": "course_utils.exercises.masked_language_models",
 }
 
 

@@ -3,7 +3,7 @@
 A new BERT with learned positions learns the frequencies of words first and stays there for long.
 Its vectors of words grow ten times and more in the first minute; those of positions do not, and in
 the normed sum there is little left of them: no head can tell which word is beside which. Here they
-start large, as waves, and each head of the first layer looks at one neighbour from the start.
+start large, as waves, and most heads look at one neighbour from the start.
 Nothing is frozen, and the model is a BERT like any other. First values that imitate what a trained
 model does are called mimetic; source of the idea: Trockman and Kolter 2023, Mimetic Initialization
 of Self-Attention Layers. The waves are those of Vaswani et al. 2017, section 3.5, with frequencies
@@ -21,10 +21,11 @@ from course_utils.models.bert import BERT
 
 
 @torch.no_grad()
-def look_at_neighbours(model: BERT, *, size: float = 0.25, sharpness: float = 1.5) -> None:
-    """Set positions, and queries and keys of the first layer; the rest of the model stays.
+def look_at_neighbours(model: BERT, *, size: float = 0.5, sharpness: float = 1.5) -> None:
+    """Set positions, queries and keys; the rest of the model stays.
 
-    The heads look at the word before, the word after, two before, two after, and so on.
+    The heads look at the word before, the word after, two before, two after, and so on: all heads
+    of the first layer, and in the layers above it two of each three, so that some are free.
 
     Parameters
     ----------
@@ -60,13 +61,13 @@ def look_at_neighbours(model: BERT, *, size: float = 0.25, sharpness: float = 1.
     angle = torch.arange(encoder.config.block_size)[:, None] * frequency
     encoder.positions.weight.zero_()
     encoder.positions.weight[:, :width] = size * torch.cat([angle.cos(), angle.sin()], dim=1)
-    attention = encoder.blocks[0].attention
-    for head in range(heads):
-        rows = slice(head * width, (head + 1) * width)
-        distance = (head // 2 + 1) * (-1 if head % 2 == 0 else 1)
-        for linear, turn in ((attention.query, distance), (attention.key, 0)):
-            linear.weight[rows] = 0.0
-            linear.weight[rows, :width] = sharpness * _turn(frequency * turn)
+    for layer, block in enumerate(encoder.blocks):
+        for head in range(2 * (heads // 3) if layer else heads):
+            rows = slice(head * width, (head + 1) * width)
+            distance = (head // 2 + 1) * (-1 if head % 2 == 0 else 1)
+            for linear, turn in ((block.attention.query, distance), (block.attention.key, 0)):
+                linear.weight[rows] = 0.0
+                linear.weight[rows, :width] = sharpness * _turn(frequency * turn)
 
 
 def _turn(angle: Tensor) -> Tensor:
