@@ -189,6 +189,8 @@ SHOWN = {
     ("01_seq2seq_attention", "bottleneck"): {"написала", "wrote", "0.70"},
     ("02_transformer", "at_once"): {"bank", "river", "street", "step 4", "0.40"},
     ("02_transformer", "architecture"): {"cross-attention", "B S D", "B T V", "encoder, L times"},
+    ("05_bert", "gap"): {"left to right (GPT)", "fill the gap (BERT)", "not", "contain", "?"},
+    ("05_bert", "input"): {"segment 1", "position", "+", "[CLS]", "otherwise", "15"},
     ("04_gpt", "next_token"): {"greedy", "drawn", "?", "roof", "0.16", "1", "2", "3", "4"},
     ("04_gpt", "architecture"): {
         "table W",

@@ -6,6 +6,7 @@ from course_utils.explorers.attention import (
     heads_explorer,
     heads_map,
 )
+from course_utils.explorers.gaps import gap_bars, gap_explorer, gap_picture
 from course_utils.explorers.merges import merge_stepper, merge_table, tokenizer_explorer
 from course_utils.explorers.pieces import segments_picture
 from course_utils.explorers.sampling import next_token_bars, sampling_explorer
@@ -13,6 +14,9 @@ from course_utils.explorers.sampling import next_token_bars, sampling_explorer
 __all__ = [
     "attention_explorer",
     "attention_map",
+    "gap_bars",
+    "gap_explorer",
+    "gap_picture",
     "heads_explorer",
     "heads_map",
     "merge_stepper",
