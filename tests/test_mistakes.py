@@ -21,6 +21,8 @@ LESSON_CODE = {
     "decoding",
     "distributed",
     "embeddings",
+    "fine_tuning",
+    "label_curves",
     "losses",
     "masking",
     "masks",

@@ -62,24 +62,30 @@ def _download(name: str, file: str) -> Path | None:
 
 
 def read_config(
-    find: Find, place: str, what: str, fixed: Fixed, needed: Iterable[str]
+    find: Find,
+    place: str,
+    what: str,
+    fixed: Fixed,
+    needed: Iterable[str] = (),
+    *,
+    name: str = CONFIG,
 ) -> dict[str, Any]:
-    """The configuration, which has to be `what` we can build.
+    """The configuration, of a model or of something else, which has to be `what` we can build.
 
     Raises
     ------
     FileNotFoundError, ValueError
         When there is none, it is broken, a setting is not one of `fixed`, or a needed one lacks.
     """
-    if (file := find(CONFIG)) is None:
-        raise FileNotFoundError(f"{place} has no {CONFIG}: it is no checkpoint of `transformers`")
+    if (file := find(name)) is None:
+        raise FileNotFoundError(f"{place} has no {name}: it is no checkpoint of `transformers`")
     found = read_json(file, place)
-    for name, (wanted, usual) in fixed.items():
-        if (got := found.get(name, usual)) not in wanted:
+    for setting, (wanted, usual) in fixed.items():
+        if (got := found.get(setting, usual)) not in wanted:
             known = " or ".join(map(repr, wanted))
-            raise ValueError(f"{place} is no {what}: {name} is {known}, got {got!r}")
-    if lacking := [name for name in needed if name not in found]:
-        raise ValueError(f"{CONFIG} of {place} lacks {lacking[0]!r}")
+            raise ValueError(f"{place} is no {what}: {setting} is {known}, got {got!r}")
+    if lacking := [setting for setting in needed if setting not in found]:
+        raise ValueError(f"{name} of {place} lacks {lacking[0]!r}")
     return found
 
 

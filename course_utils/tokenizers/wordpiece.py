@@ -25,40 +25,29 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from string import punctuation
 from typing import Any, SupportsInt
 
 from course_utils.files import atomic_write
+from course_utils.tokenizers.bert_text import BertText, split_words
 from course_utils.tokenizers.naive import merge_pair
+from course_utils.tokenizers.wordpiece_files import (
+    LONGEST_WORD,
+    PREFIX,
+    check_content,
+    normalizer_options,
+    tokenizer_json,
+)
 
 WORDPIECE_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-PREFIX = "##"
-LONGEST_WORD = 100  # characters; a longer word is unknown, as in BERT
 
 CRITERIA: dict[str, Callable[[int, int, int], float]] = {
     "score": lambda pair, left, right: pair / (left * right),
     "count": lambda pair, left, right: float(pair),
 }
-
-
-def split_words(text: str, *, lower_case: bool = False) -> list[str]:
-    """Cut a text at white space, and make each punctuation mark a word of its own.
-
-    Examples
-    --------
-    >>> split_words("The cat's  mat, $5.", lower_case=True)
-    ['the', 'cat', "'", 's', 'mat', ',', '$', '5', '.']
-    """
-    if lower_case:  # letter by letter, as the library: a sigma at a word's end becomes no ς
-        text = "".join(map(str.lower, text))
-    # ASCII's symbols, such as $ and +, are punctuation for BERT, but not for Unicode.
-    marks = {c for c in set(text) if c in punctuation or unicodedata.category(c)[0] == "P"}
-    return "".join(f" {c} " if c in marks else c for c in text).split()
 
 
 def learn_pieces(
@@ -167,6 +156,8 @@ class WordPieceTokenizer:
         The vocabulary in the order of the ids, special tokens included.
     lower_case : bool
         Whether `encode` writes the text in small letters first.
+    clean : BertText, optional
+        How `encode` cleans the text before that. BERT does; without it, a text stays as it is.
 
     Raises
     ------
@@ -194,10 +185,12 @@ class WordPieceTokenizer:
     'mats [MASK]'
     """
 
-    def __init__(self, pieces: Iterable[str], *, lower_case: bool = False) -> None:
+    def __init__(
+        self, pieces: Iterable[str], *, lower_case: bool = False, clean: BertText | None = None
+    ) -> None:
         self.vocab = dict(enumerate(pieces))
         self.ids = {piece: index for index, piece in self.vocab.items()}
-        self.lower_case = lower_case
+        self.lower_case, self.clean = lower_case, clean
         if len(self.ids) < len(self.vocab):
             twice = [p for p, count in Counter(self.vocab.values()).items() if count > 1]
             raise ValueError(f"the vocabulary has pieces twice: {twice[:5]}")
@@ -277,9 +270,11 @@ class WordPieceTokenizer:
         pattern = "|".join(map(re.escape, allowed)) or r"(?!)"  # the last one fits nowhere
         found: list[str] = []
         for part in re.split(f"({pattern})", text):
-            whole = part in allowed
-            words = [part] if whole else split_words(part, lower_case=self.lower_case)
-            found += words if whole else [p for word in words for p in self.segment(word)]
+            if part in allowed:
+                found.append(part)
+                continue
+            words = split_words(part, lower_case=self.lower_case, clean=self.clean)
+            found += [piece for word in words for piece in self.segment(word)]
         return found
 
     def encode(self, text: str, *, allowed_special: Iterable[str] | str = ()) -> list[int]:
@@ -322,31 +317,12 @@ class WordPieceTokenizer:
             temporary.write_text(text, encoding="utf-8")
 
     def _content(self) -> dict[str, Any]:
-        flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-        return {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": [
-                {"id": index, "content": token, **flags, "special": True}
-                for token, index in sorted(self.special_tokens.items(), key=lambda item: item[1])
-            ],
-            "normalizer": {"type": "Lowercase"} if self.lower_case else None,
-            "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "post_processor": None,
-            "decoder": {"type": "WordPiece", "prefix": PREFIX, "cleanup": False},
-            "model": {
-                "type": "WordPiece",
-                "unk_token": "[UNK]",
-                "continuing_subword_prefix": PREFIX,
-                "max_input_chars_per_word": LONGEST_WORD,
-                "vocab": self.ids,
-            },
-        }
+        options = {"lower_case": self.lower_case, "clean": self.clean}
+        return tokenizer_json(self.ids, self.special_tokens, **options)
 
     @classmethod
     def load(cls, path: str | Path) -> WordPieceTokenizer:
-        """Read what `save` wrote.
+        """Read what `save` wrote, or the library's `tokenizer.json` of a BERT.
 
         Raises
         ------
@@ -356,11 +332,9 @@ class WordPieceTokenizer:
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             ids = content["model"]["vocab"]
-            tokenizer = cls(sorted(ids, key=ids.get), lower_case=content["normalizer"] is not None)
-            wanted = tokenizer._content()
-            # What this class has no setting for must be as it writes it; so must the ids.
-            if odd := [name for name, value in wanted.items() if content.get(name) != value]:
-                raise ValueError(f"its {odd[0]} is not that of a {cls.__name__}")
+            pieces = sorted(ids, key=ids.get)
+            tokenizer = cls(pieces, **normalizer_options(content["normalizer"]))
+            check_content(content, tokenizer._content())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is no saved {cls.__name__}: {error!r}") from error
         return tokenizer
