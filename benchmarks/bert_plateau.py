@@ -70,7 +70,7 @@ def recipes() -> tuple[dict[str, Recipe], dict[str, Recipe]]:
     first["rate 0.001 with warm-up"] = (row := replace(row, **warm))
     first["30 % masked"] = (row := replace(row, share=0.3))
     first["batches of 16, not 32"] = (row := replace(row, batch=16))
-    first["Muon for the matrices"] = (row := replace(row, muon=True, rate=0.01))
+    first["Muon for the matrices"] = (row := replace(row, muon=True, rate=0.005))
     first["windows of 32 tokens"] = replace(row, length=32, batch=64)
     first["positions that start large"] = (row := replace(row, start="neighbours"))
     first["instead: rotary positions"] = replace(row, start="rotary")
@@ -146,7 +146,7 @@ def train(recipe: Recipe, ids: dict[str, Tensor], paragraphs: list, vocab: int, 
         if recipe.packed
         else PaddedRows(paragraphs, recipe, **hidden, **shares)
     )
-    muon = muon_and_adamw(model, recipe.rate, adamw_learning_rate=recipe.rate)
+    muon = muon_and_adamw(model, recipe.rate, adamw_learning_rate=2 * recipe.rate)
     steps = positions // (recipe.batch * recipe.length)
     history = fit(
         model,

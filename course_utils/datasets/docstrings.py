@@ -45,15 +45,8 @@ def source_files(package: str) -> Iterator[tuple[str, Path]]:
 
 def read_docstrings(module: str, file: Path) -> Iterator[tuple[str, list[str]]]:
     """Read the docstrings of a file, by function or class; a class has its methods' as well."""
-    try:
-        source = file.read_bytes()
-        quoted = sum(map(len, source.split(b'"' * 3)[1::2]))
-        if quoted < DOCUMENTED * len(source) and module != MANUAL:
-            return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd escapes in other people's strings
-            tree = _parse(source)
-    except (OSError, SyntaxError, ValueError):  # a broken link, a template, another Python's file
+    tree = _tree(module, file)
+    if tree is None:
         return
     if module == MANUAL:
         yield from _chapters(tree)
@@ -63,6 +56,32 @@ def read_docstrings(module: str, file: Path) -> Iterator[tuple[str, list[str]]]:
             yield node.name, list(_inside(node))
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             yield _added(node.value)
+
+
+def read_definitions(module: str, file: Path) -> Iterator[tuple[str, str]]:
+    """Read each docstring of a file by itself, with the name of what it is about."""
+    tree = _tree(module, file)
+    if tree is None:
+        return
+    if module == MANUAL:
+        yield from (("", text) for _, texts in _chapters(tree) for text in texts)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from ((getattr(node, "name", ""), text) for text in _own(node))
+
+
+def _tree(module: str, file: Path) -> ast.Module | None:
+    """The syntax tree of a file that has documentation; None if it has little or is broken."""
+    try:
+        source = file.read_bytes()
+        quoted = sum(map(len, source.split(b'"' * 3)[1::2]))
+        if quoted < DOCUMENTED * len(source) and module != MANUAL:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd escapes in other people's strings
+            return _parse(source)
+    except (OSError, SyntaxError, ValueError):  # a broken link, a template, another Python's file
+        return None
 
 
 def _parse(source: bytes) -> ast.Module:

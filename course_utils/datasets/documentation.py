@@ -80,7 +80,7 @@ def read_documentation() -> Iterator[Document]:
             ]
         short = []
         for name, paragraphs in documents:
-            text = "\n".join(p for p in paragraphs if not _repeats(p, seen))
+            text = "\n".join(p for p in paragraphs if not says_the_same(p, seen))
             if len(text) >= SHORT:
                 yield Document(package, module, name, text)
             elif text:
@@ -108,7 +108,7 @@ def stable_hash(text: str) -> float:
 
 
 @no_type_check
-def _repeats(paragraph: str, seen: set[int]) -> bool:
+def says_the_same(paragraph: str, seen: set[int]) -> bool:
     """Whether most runs of five words were seen before; notes those of this paragraph."""
     words = re.findall(r"\w+", paragraph.lower())
     from_each = (words[k:] for k in range(SHINGLE))
@@ -154,6 +154,28 @@ def prose(docstring: str) -> list[str]:
     ['Turn each pancake once.', 'The pan, which Pan must have heated before.']
     """
     return [p for p in map(_sentences, _blocks(docstring)) if p]
+
+
+CODE = "qzq"  # ends each word that a docstring sets as code, where that is asked for
+
+
+def labelled_sentences(docstring: str) -> Iterator[str]:
+    """The whole sentences of a docstring, one by one; words that were set as code end in `CODE`.
+
+    Examples
+    --------
+    >>> list(labelled_sentences("The ``pan`` must be hot. Heat :func:`the stove` first."))
+    ['The panqzq must be hot.', 'Heat theqzq stoveqzq first.']
+    """
+    for block in _blocks(docstring):
+        marked = _SPAN.sub(_marked, _IN_BRACKETS.sub(r"\1\2", block)) if "`" in block else block
+        if text := _sentences(marked):
+            yield from _END.split(text)
+
+
+@no_type_check
+def _marked(span: re.Match) -> str:
+    return " ".join(word.removesuffix("()") + CODE for word in _without_role(span).split())
 
 
 @no_type_check

@@ -6,8 +6,9 @@ the normed sum there is little left of them: no head can tell which word is besi
 start large, as waves, and most heads look at one neighbour from the start.
 Nothing is frozen, and the model is a BERT like any other. First values that imitate what a trained
 model does are called mimetic; source of the idea: Trockman and Kolter 2023, Mimetic Initialization
-of Self-Attention Layers. The waves are those of Vaswani et al. 2017, section 3.5, with frequencies
-evenly spaced, so that a head can turn one position into the next.
+of Self-Attention Layers. The waves are those of Vaswani et al. 2017, section 3.5, which a matrix
+turns from one position into the next; their frequencies are spread evenly, so that no two places
+look alike.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor
 
 from course_utils.models.bert import BERT
+
+GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples fill 0 to 1 evenly and never repeat
 
 
 @torch.no_grad()
@@ -57,7 +60,7 @@ def look_at_neighbours(model: BERT, *, size: float = 0.5, sharpness: float = 1.5
     width = encoder.config.d_model // heads
     if width % 2:
         raise ValueError(f"a head has an even number of dimensions, got {width}")
-    frequency = math.pi * (torch.arange(width // 2) + 0.5) / (width // 2)
+    frequency = math.pi * (GOLDEN * torch.arange(1, width // 2 + 1) % 1)
     angle = torch.arange(encoder.config.block_size)[:, None] * frequency
     encoder.positions.weight.zero_()
     encoder.positions.weight[:, :width] = size * torch.cat([angle.cos(), angle.sin()], dim=1)
