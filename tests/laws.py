@@ -1,6 +1,7 @@
 """The registry of models that must obey the common laws; a model joins by one line.
 
-Those that write join in `WRITERS`, those that only read in `READERS`.
+Those that write join in `WRITERS`, those that only read in `READERS`, those that look at
+pictures in `VIEWERS`.
 
 A case knows how its kind of model is fed. Rows are plain lists of ids, so that a law can say "the
 same row, alone, or in a batch, or with junk in its padding" without knowing the model.
@@ -27,6 +28,7 @@ from course_utils.models.bert_heads import BERTForSequences, BERTForTokens
 from course_utils.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from course_utils.models.gpt import GPT, GPTConfig
 from course_utils.models.seq2seq import Seq2Seq, Seq2SeqConfig
+from course_utils.models.vit import ViT, ViTConfig
 
 VOCAB = 11
 LONGEST_TABLE = 12  # of positions
@@ -230,6 +232,36 @@ class BERTCase:
         return found
 
 
+@dataclass(frozen=True)
+class ViTCase:
+    """A `ViT`, for which a row is a grey picture: the source above, the target below."""
+
+    model_class: type[nn.Module]
+    make: Callable[[float], nn.Module]  # dropout -> a small model
+    model = TranslatorCase.model
+
+    def unread(self, parameter: str) -> set[int]:
+        """Keys' biases, as of a transformer."""
+        return set(range(VOCAB)) if parameter.endswith("key.bias") else set()
+
+    def run(self, model: nn.Module, rows: list[Row], *, extra: int = 0) -> list[tuple[Tensor, ...]]:
+        """For each row the logits, and the attention. A picture has no padding: `extra` is none."""
+        pictures = torch.zeros(len(rows), 2, 8, dtype=torch.float64)
+        for picture, row in zip(pictures, rows, strict=True):
+            for half, ids in zip(picture, row, strict=True):
+                half[: len(ids)] = torch.tensor(ids) / VOCAB
+        pictures = pictures.view(-1, 1, 4, 4)
+        both = zip(model(pictures), model.attentions(pictures), strict=True)
+        return [(logits[None], weights.flatten(0, 2)) for logits, weights in both]
+
+
+def vit(**choices: Any) -> ViTCase:
+    """A case of `ViT` with these choices."""
+    sizes = {"image_size": 4, "patch_size": 2, "channels": 1, "num_classes": VOCAB}
+    config = sizes | {"num_layers": 2, "num_heads": 2, "d_model": 8, "d_ff": 10} | choices
+    return ViTCase(ViT, lambda dropout: ViT(ViTConfig(**config, dropout=dropout)))
+
+
 def bert(head: Callable[[BERT], nn.Module] = lambda model: model, **choices: Any) -> BERTCase:
     """A case of `BERT` with these choices, or of what `head` makes of one."""
     sizes = {"vocab_size": VOCAB, "block_size": GPT_BLOCK, "num_layers": 2, "num_heads": 2}
@@ -294,7 +326,13 @@ READERS: dict[str, BERTCase] = {
     "bert for sequences": bert(lambda model: BERTForSequences(model, VOCAB)),
     "bert for tokens": bert(lambda model: BERTForTokens(model, VOCAB)),
 }
-MODELS: dict[str, TranslatorCase | BERTCase] = WRITERS | READERS
+VIEWERS: dict[str, ViTCase] = {
+    "vit": vit(),
+    "vit, mean of patches of one pixel, deep": vit(pool="mean", patch_size=1, num_layers=3),
+    "deit": vit(distilled=True),
+}
+PADDED: dict[str, TranslatorCase | BERTCase] = WRITERS | READERS
+MODELS: dict[str, TranslatorCase | BERTCase | ViTCase] = PADDED | VIEWERS
 
 
 def package_models() -> set[type[nn.Module]]:

@@ -9,8 +9,11 @@ from helpers import as_a_reader
 
 from course_utils.embeddings import (
     LearnedPositions,
+    PatchEmbedding,
     RotaryPositions,
     SinusoidalPositions,
+    cut_patches,
+    interpolate_positions,
     sinusoidal_table,
 )
 
@@ -138,3 +141,60 @@ def test_rotary_beyond_the_table_and_odd_widths_are_an_error():
         RotaryPositions(4, 5)(torch.zeros(1, 3, 4), 3)
     with pytest.raises(ValueError, match="is even, got 5"):
         RotaryPositions(5, 9)
+
+
+# ---- pictures
+
+
+@pytest.mark.parametrize(
+    ("patch", "channels", "size"), [(1, 1, (2, 3)), (4, 3, (8, 12)), (5, 2, (5, 5))]
+)
+def test_patch_embedding_equals_the_convolution_and_a_loop(patch, channels, size):
+    embed, pictures = PatchEmbedding(patch, channels, 7), draw_vectors(2, channels, *size)
+    wanted = embed.projection(pictures).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(embed(pictures), wanted, atol=1e-5, rtol=1e-5)
+    matrix, bias = embed.projection.weight.flatten(1), embed.projection.bias
+    by_hand = [
+        matrix @ pictures[1, :, y : y + patch, x : x + patch].flatten() + bias
+        for y in range(0, size[0], patch)
+        for x in range(0, size[1], patch)
+    ]
+    torch.testing.assert_close(embed(pictures)[1], torch.stack(by_hand), atol=1e-5, rtol=1e-5)
+
+
+def test_patches_that_do_not_fit_are_an_error():
+    with pytest.raises(ValueError, match="of 3 x 8 pixels is smaller than a patch of 4 x 4"):
+        cut_patches(torch.zeros(1, 1, 3, 8), 4)
+    for size in ((9, 8), (8, 9)):
+        with pytest.raises(ValueError, match=f"do not fill a picture of {size[0]} x {size[1]}"):
+            cut_patches(torch.zeros(1, 1, *size), 4)
+    with pytest.raises(ValueError, match=r"have 3 channels here, got 1 \(shape"):
+        PatchEmbedding(4, 3, 8)(torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("family", ["ViT", "DeiT"])
+@pytest.mark.parametrize("size", [(3, 3), (1, 1), (2, 7), (9, 4)])
+def test_interpolated_positions_equal_the_library(family, size):
+    import transformers
+
+    sizes = {"image_size": 12, "patch_size": 4, "hidden_size": 6, "num_attention_heads": 2}
+    theirs = getattr(transformers, f"{family}Model")(
+        getattr(transformers, f"{family}Config")(**sizes, num_hidden_layers=1)
+    ).embeddings
+    special = 1 + (family == "DeiT")
+    table = draw_vectors(special + 9, 6)
+    theirs.position_embeddings.data = table[None]
+    tokens = torch.zeros(1, special + size[0] * size[1], 6)
+    wanted = theirs.interpolate_pos_encoding(tokens, 4 * size[0], 4 * size[1])[0]
+    found = interpolate_positions(table, *size, special=special)
+    torch.testing.assert_close(found, wanted)
+    assert torch.equal(found[:special], table[:special])
+
+
+def test_positions_of_no_square_are_an_error_and_none_special_is_one():
+    table = draw_vectors(9, 4)
+    assert interpolate_positions(table, 3, 3, special=0) is table
+    assert interpolate_positions(table, 2, 5, special=0).shape == (10, 4)
+    for special in (1, 2, 9, 12):
+        with pytest.raises(ValueError, match=f"9 positions are not {special} special ones"):
+            interpolate_positions(table, 2, 5, special=special)

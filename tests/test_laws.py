@@ -10,7 +10,7 @@ import helpers
 import pytest
 import torch
 from helpers import as_a_reader
-from laws import MODELS, ROWS, VOCAB, WRITERS, package_models, seq2seq, unregistered
+from laws import MODELS, PADDED, ROWS, VOCAB, WRITERS, package_models, seq2seq, unregistered
 from torch import nn
 
 from course_utils.checkpoints import load_weights, save_weights
@@ -21,6 +21,7 @@ TIGHT = {"rtol": 1e-9, "atol": 1e-11}
 LONGEST = 7
 every_search = pytest.mark.parametrize("beams", [1, 3])
 every_model = pytest.mark.parametrize("case", MODELS.values(), ids=MODELS.keys())
+every_padded = pytest.mark.parametrize("case", PADDED.values(), ids=PADDED.keys())
 every_writer = pytest.mark.parametrize("case", WRITERS.values(), ids=WRITERS.keys())
 
 
@@ -73,7 +74,7 @@ def test_registry_holds_every_choice_of_seq2seq():
     assert {(config.order, config.attention) for config in configs} == wanted
 
 
-@every_model
+@every_padded
 @pytest.mark.parametrize("junk", [0, 2, 7, VOCAB - 1])
 def test_padding_does_not_change_a_real_position(case, junk):
     model = case.model()
