@@ -34,6 +34,7 @@ FLOORS = (
         "losses",
         "metrics",
         "optimizers",
+        "pictures",
         "plotting",
         "reproducibility",
         "sampling",
