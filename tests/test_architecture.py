@@ -37,6 +37,7 @@ FLOORS = (
         "pictures",
         "plotting",
         "reproducibility",
+        "rollout",
         "sampling",
         "schedules",
         "sentences",

@@ -1,4 +1,4 @@
-"""Data from three sources, written by us, from the hub, or from a folder: pairs, texts, pictures."""
+"""Pairs, texts and pictures from three sources: the course itself, the hub, or a folder."""
 
 from course_utils.datasets.glyphs import draw_glyphs
 from course_utils.datasets.labelled import LabelledData, LabelledExample, load_labelled

@@ -36,7 +36,7 @@ FACES = (
     "cmti10",
     "cmtt10",
 )
-CANVAS, BOX = 48, 32  # pixels: where glyphs are warped; of the recipe
+CANVAS, BOX = 56, 32  # pixels: where glyphs are warped; of the recipe
 ROUND = 1_000  # pictures made at once
 
 
@@ -165,11 +165,10 @@ def _warped(
         ],
         dim=1,
     )
-    grid = F.affine_grid(1.15 * matrix, [count, 1, CANVAS, CANVAS], align_corners=False)
+    grid = F.affine_grid(1.1 * matrix, [count, 1, CANVAS, CANVAS], align_corners=False)
     bend = F.interpolate(spread(2, 4, 4, width=0.16), size=(CANVAS, CANVAS), mode="bicubic")
     moved = F.grid_sample(printed[:, None], grid + bend.permute(0, 2, 3, 1), align_corners=False)
     soft = F.avg_pool2d(F.avg_pool2d(moved, 3, 1, 1), 3, 1, 1)[:, 0]
-    # A high threshold gives a thin stroke; no glyph loses more than its peak allows.
-    level = 0.35 + spread(width=0.22)
-    peak = soft.flatten(1).amax(1)
-    return soft > torch.minimum(level, 0.8 * peak)[:, None, None].clamp(min=1e-3)
+    # A high threshold gives a thin stroke; that of a thin glyph is lower, or it would break.
+    level = (0.45 + spread(width=0.25)) * soft.flatten(1).amax(1)
+    return soft > level[:, None, None]

@@ -232,7 +232,7 @@ class ViT(nn.Module):
     def attentions(
         self, pictures: Float[Tensor, "B C Y X"], *, interpolate: bool = False
     ) -> Float[Tensor, "B L H T T"]:
-        """Give the attention weights of every layer and head; see `attention.rollout`."""
+        """Give the attention weights of every layer and head; see `rollout.rollout`."""
         weights: list[Tensor] = []
         self._read(pictures, interpolate, weights)
         return torch.stack(weights, dim=1)
