@@ -164,7 +164,7 @@ def test_broken_folders_are_an_error(tmp_path):
 def test_parts_of_other_classes_are_an_error(tmp_path):
     make_folder(tmp_path / "train")
     make_folder(tmp_path / "test", names=("cat", "cow"))
-    with pytest.raises(ValueError, match="the part train has no folder for cow"):
+    with pytest.raises(ValueError, match="the part test has no folder for dog"):
         load_pictures(tmp_path)
 
 

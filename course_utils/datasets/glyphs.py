@@ -129,7 +129,7 @@ def fit_box(ink: Bool[Tensor, "N Y X"]) -> Bool[Tensor, "N 32 32"]:
 
 @functools.cache
 def _printed() -> Float[Tensor, "glyphs faces Y X"]:
-    """Every glyph in every face, in the middle of a canvas: the share of ink."""
+    """Every glyph in every face, in the middle of a canvas: the share of ink, strokes made thicker."""
     import numpy as np
     from PIL import Image, ImageDraw, ImageFont
 
@@ -142,7 +142,9 @@ def _printed() -> Float[Tensor, "glyphs faces Y X"]:
             corner = (CANVAS - left - right) / 2, (CANVAS - top - bottom) / 2
             ImageDraw.Draw(picture).text(corner, glyph, fill=255, font=font)
             found[row, column] = torch.from_numpy(np.array(picture)).float() / 255
-    return found
+    # The hairlines of type become strokes of a pen, which a warp does not break.
+    thicker = F.max_pool2d(F.pad(found.flatten(0, 1)[:, None], (1, 0, 1, 0)), 2, 1)
+    return (1.5 * thicker).clamp(max=1).view_as(found)
 
 
 def _warped(
@@ -165,10 +167,10 @@ def _warped(
         ],
         dim=1,
     )
-    grid = F.affine_grid(1.1 * matrix, [count, 1, CANVAS, CANVAS], align_corners=False)
+    grid = F.affine_grid(1.05 * matrix, [count, 1, CANVAS, CANVAS], align_corners=False)
     bend = F.interpolate(spread(2, 4, 4, width=0.16), size=(CANVAS, CANVAS), mode="bicubic")
     moved = F.grid_sample(printed[:, None], grid + bend.permute(0, 2, 3, 1), align_corners=False)
     soft = F.avg_pool2d(F.avg_pool2d(moved, 3, 1, 1), 3, 1, 1)[:, 0]
     # A high threshold gives a thin stroke; that of a thin glyph is lower, or it would break.
-    level = (0.45 + spread(width=0.25)) * soft.flatten(1).amax(1)
+    level = (0.55 + spread(width=0.25)) * soft.flatten(1).amax(1)
     return soft > level[:, None, None]
