@@ -129,7 +129,7 @@ def fit_box(ink: Bool[Tensor, "N Y X"]) -> Bool[Tensor, "N 32 32"]:
 
 @functools.cache
 def _printed() -> Float[Tensor, "glyphs faces Y X"]:
-    """Every glyph in every face, in the middle of a canvas: the share of ink, strokes made thicker."""
+    """Every glyph in every face, in the middle of a canvas: the share of ink."""
     import numpy as np
     from PIL import Image, ImageDraw, ImageFont
 
