@@ -128,6 +128,15 @@ def test_mean_pooling_has_no_class_token_and_averages_patches():
     assert model(bigger, interpolate=True).shape == (3, 5)
 
 
+@pytest.mark.parametrize("choices", [{}, {"distilled": True}, {"pool": "mean"}])
+def test_features_are_those_of_the_whole_last_layer(choices):
+    model = make(**choices, num_layers=3)
+    pictures = draw_pictures(model.config, dtype=torch.float64)
+    wanted = model.pool(model.encode(pictures))
+    torch.testing.assert_close(model.features(pictures), wanted)
+    torch.testing.assert_close(model.both_logits(pictures)[0], model.classifier(wanted))
+
+
 def test_patches_in_another_order_are_the_same_picture_without_positions():
     model = make()
     pictures = draw_pictures(model.config, dtype=torch.float64)

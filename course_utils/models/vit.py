@@ -211,7 +211,7 @@ class ViT(nn.Module):
         self, pictures: Float[Tensor, "B C Y X"], *, interpolate: bool = False
     ) -> tuple[Float[Tensor, "B classes"], Float[Tensor, "B classes"] | None]:
         """Logits of the class token, and of the token that learns from a teacher (or None)."""
-        hidden = self.encode(pictures, interpolate=interpolate)
+        hidden = self._read_for_classes(pictures, interpolate)
         first = self.classifier(self.pool(hidden))
         if self.teacher_classifier is None:
             return first, None
@@ -221,7 +221,7 @@ class ViT(nn.Module):
         self, pictures: Float[Tensor, "B C Y X"], *, interpolate: bool = False
     ) -> Float[Tensor, "B D"]:
         """One vector for each picture: what the classifier reads."""
-        return self.pool(self.encode(pictures, interpolate=interpolate))
+        return self.pool(self._read_for_classes(pictures, interpolate))
 
     def encode(
         self, pictures: Float[Tensor, "B C Y X"], *, interpolate: bool = False
@@ -249,6 +249,24 @@ class ViT(nn.Module):
             if weights is not None:
                 weights.append(weight)
         return self.norm(x)
+
+    def _read_for_classes(self, pictures: Tensor, interpolate: bool) -> Tensor:
+        """As `encode`, but only the special tokens, where there are some.
+
+        Nobody reads the patches behind the last block, so it is computed for the special tokens
+        alone: they look at all patches, and that is all. With 4 layers this saves a fifth.
+        """
+        if not (special := self.config.special):
+            return self._read(pictures, interpolate, None)
+        x = self._embed(pictures, interpolate)
+        for block in self.blocks[:-1]:
+            x, _ = block(x, need_weights=False)
+        last = self.blocks[-1]
+        y = last.around_attention.read(x)
+        y, _ = last.attention(y[:, :special], y, y, need_weights=False)
+        x = last.around_attention.add(x[:, :special], y)
+        y = last.feed_forward(last.around_feed_forward.read(x))
+        return self.norm(last.around_feed_forward.add(x, y))
 
     def _embed(self, pictures: Tensor, interpolate: bool) -> Tensor:
         _check(pictures, self.config, interpolate)
