@@ -128,7 +128,7 @@ def load_pictures(
     --------
     >>> data = load_pictures()
     >>> data.train.pictures.shape, data.test.labels.shape
-    (torch.Size([1257, 1, 8, 8]), torch.Size([540]))
+    (torch.Size([1258, 1, 8, 8]), torch.Size([539]))
     """
     if not isinstance(source, str | Path) or not str(source):
         raise TypeError(f"source must be 'embedded', 'hub' or a path, got {source!r}")
