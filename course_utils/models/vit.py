@@ -254,7 +254,7 @@ class ViT(nn.Module):
         """As `encode`, but only the special tokens, where there are some.
 
         Nobody reads the patches behind the last block, so it is computed for the special tokens
-        alone: they look at all patches, and that is all. With 4 layers this saves a fifth.
+        alone: they look at all patches, and that is all. The fewer layers, the more this saves.
         """
         if not (special := self.config.special):
             return self._read(pictures, interpolate, None)
