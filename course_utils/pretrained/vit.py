@@ -250,5 +250,5 @@ def _config(found: dict[str, Any], tensors: Mapping[str, Tensor], place: str) ->
         num_classes=max(1, _classes(tensors)),
         dropout=one_rate(found, RATES, place, "ViT"),
         distilled=found["model_type"] == "deit",
-        teacher_head="cls_classifier.weight" in tensors,
+        teacher_head=found["model_type"] == "vit" or "cls_classifier.weight" in tensors,
     )
