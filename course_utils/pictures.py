@@ -133,8 +133,7 @@ def read_picture(file: str | Path) -> Any:
         with warnings.catch_warnings():  # a picture large enough to be an attack
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as picture:
-                picture.load()
-                return ImageOps.exif_transpose(picture)
+                return ImageOps.exif_transpose(picture)  # reads all of it
     except FileNotFoundError:
         raise FileNotFoundError(
             f"there is no picture {file} (looked for from {Path.cwd()})"
