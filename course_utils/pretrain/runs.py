@@ -248,16 +248,20 @@ class Run:
         words = "".join(f" --{name.replace('_', '-')} {value}" for name, value in options.items())
         settings = ", ".join(f"{name} {value}" for name, value in asdict(r).items())
         epochs = r.steps * r.batch_size * width / len(tokens.train)
-        return f"""\
-- **Data**: {tokens.origin}. Training part: {tokens.bytes["train"]:,} bytes,
-  {len(tokens.train):,} tokens. The documents' authors are those of the packages or of the data set.
-- **Command**: `python -m course_utils.pretrain {self.name} --out FOLDER \
---source {self.source}{words}`
-- **Recipe**: {settings}; {epochs:.1f} epochs
-- **Best step**: {history.best_step} of {r.steps}, by the validation documents
-- **Time**: {history.seconds:.0f} s on {os.environ.get("WORLD_SIZE", "1")} process(es) of \
-{torch.get_num_threads()} thread(s), {platform.machine()}
-- **Versions**: Python {platform.python_version()}, torch {version("torch")}"""
+        processes = os.environ.get("WORLD_SIZE", "1")
+        about = {
+            "Data": f"{tokens.origin}. Training part: {tokens.bytes['train']:,} bytes,\n"
+            f"  {len(tokens.train):,} tokens. The documents' authors are those of the packages or "
+            "of the data set.",
+            "Command": f"`python -m course_utils.pretrain {self.name} --out FOLDER "
+            f"--source {self.source}{words}`",
+            "Recipe": f"{settings}; {epochs:.1f} epochs",
+            "Best step": f"{history.best_step} of {r.steps}, by the validation documents",
+            "Time": f"{history.seconds:.0f} s on {processes} process(es) of "
+            f"{torch.get_num_threads()} thread(s), {platform.machine()}",
+            "Versions": f"Python {platform.python_version()}, torch {version('torch')}",
+        }
+        return "\n".join(f"- **{name}**: {text}" for name, text in about.items())
 
     def finish(self, card: str, worth: str) -> None:
         """Write the card, and remove what only a training needs."""
