@@ -6,6 +6,7 @@ JOBS ?= auto
 LESSON ?=
 FORCE ?=
 SET ?=
+MODEL ?=
 ARGS ?=
 
 ifeq ($(OS),Windows_NT)
@@ -50,9 +51,11 @@ mistakes: setup ## plant known mistakes in a copy of the package: the fast tests
 notebooks: setup ## run the lessons again and store their outputs, the same way each time
 	@$(NOTEBOOKS) rewrite $(if $(FORCE),--force) $(LESSON)
 
-checkpoints: setup ## train the shipped models again (hours); a training that was stopped goes on
-	@$(VENV_PYTHON) -m course_utils.pretrain gpt --out build/checkpoints/gpt $(ARGS)
-	@rm -rf data/checkpoints/gpt && mkdir -p data/checkpoints && mv build/checkpoints/gpt data/checkpoints/gpt
+checkpoints: setup ## train the shipped models again (hours; MODEL=bert for one); a training that was stopped goes on
+	@for model in $(or $(MODEL),gpt bert); do \
+		$(VENV_PYTHON) -m course_utils.pretrain $$model --out build/checkpoints/$$model $(ARGS) || exit 1; \
+		rm -rf data/checkpoints/$$model && mkdir -p data/checkpoints && mv build/checkpoints/$$model data/checkpoints || exit 1; \
+	done
 
 lint: setup ## check style and layout of the code and the notebooks
 	@$(VENV_PYTHON) -m ruff check $(CODE)

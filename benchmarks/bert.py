@@ -17,7 +17,6 @@ seconds of the clock.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from _timing import interleaved
 from torch import Tensor, nn
 
 from course_utils.losses import masked_loss
@@ -49,20 +49,6 @@ STEPS = {
     "d 384, 6 layers": (MIDDLE, 0.0, 4, 128),
 }
 VOCAB, ROWS, LENGTH = 30522, 7813, 128  # a million tokens
-
-
-def interleaved(
-    calls: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]
-) -> dict[str, float]:
-    """Median seconds of each call; all of them in every round, after one round to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for round_number in range(rounds + 1):
-        for name, call in calls.items():
-            start = clock()
-            call()
-            if round_number:
-                seconds[name].append(clock() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def our_step(model: BERT, batch: MaskedBatch) -> float:

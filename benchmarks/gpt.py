@@ -16,12 +16,12 @@ seconds of the clock.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 
 import torch
+from _timing import interleaved
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -42,20 +42,6 @@ STEPS = {
 # Name: sizes, batches.
 WRITING = {"lesson": (LESSON, (1, 16)), "d 384, 6 layers": (MIDDLE, (1, 16))}
 PROMPT, NEW_TOKENS = 16, 64
-
-
-def interleaved(
-    calls: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]
-) -> dict[str, float]:
-    """Median seconds of each call; all of them in every round, after one round to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for round_number in range(rounds + 1):
-        for name, call in calls.items():
-            start = clock()
-            call()
-            if round_number:
-                seconds[name].append(clock() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def our_step(model: GPT, ids: Tensor) -> None:

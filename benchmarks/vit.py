@@ -9,11 +9,11 @@ sizes and the same weights; their steps (forward, loss, backward) are interleave
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 
 import torch
+from _timing import interleaved
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,18 +48,6 @@ def step_of(
     return step
 
 
-def interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each call; all of them in every round, after one round to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for round_number in range(rounds + 1):
-        for name, call in calls.items():
-            start = time.process_time()
-            call()
-            if round_number:
-                seconds[name].append(time.process_time() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
 def training_steps(rounds: int) -> list[dict]:
     """Ours beside the library's, in three sizes, without and with dropout."""
     rows = []
@@ -75,7 +63,7 @@ def training_steps(rounds: int) -> list[dict]:
                 "ours": step_of(ours, ours, *data),
                 "library": step_of(theirs, lambda x, theirs=theirs: theirs(x).logits, *data),
             }
-            seconds = interleaved(calls, rounds)
+            seconds = interleaved(calls, rounds, time.process_time)
             rows.append(
                 {"step": f"{name}, dropout {dropout}"}
                 | {f"{key}, pictures/s": round(batch / s) for key, s in seconds.items()}

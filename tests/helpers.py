@@ -52,3 +52,25 @@ def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
 def same_weights(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     """Equal to the last bit."""
     return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+class Odd:
+    """Compares with nothing, and cannot be shown."""
+
+    def __eq__(self, other):
+        raise ValueError("odd")
+
+    __hash__ = None
+
+    def __repr__(self):
+        raise ValueError("odd")
+
+
+# What somebody may return by accident: nothing of it is an answer.
+ODD_RESULTS = [
+    *(3, True, 1.5, 1j, "at", b"at", object(), Odd(), [Odd()], [None], [["a"]], {}, set(), (), []),
+    *(torch.zeros(()), torch.zeros(3), torch.zeros(0), torch.zeros(2, 3, 4), torch.tensor([1, 2])),
+    *(torch.tensor(True), torch.zeros(2).half(), torch.zeros(2, device="meta"), range(3), int, ...),
+    *((torch.zeros(3, 1, 8), {}), (torch.zeros(3, 1, 8), {"keys": Odd(), "values": None})),
+    *((1, {"keys": 1, "values": 2}), (Odd(), Odd()), float("inf"), -float("inf"), 10**400),
+]

@@ -44,16 +44,16 @@ FLOORS = (
         "show",
         "tokenizers",
     },
-    {"attention", "distributed", "history", "masking", "prompts"},
+    {"attention", "distributed", "history", "label_curves", "masking", "prompts"},
     {"recurrent", "blocks"},
     {"models"},
     {"training", "translator", "pretrained", "datasets", "explorers", "exercises"},
-    {"pretrain"},
+    {"fine_tuning", "pretrain"},
 )
-# Inside these the modules may import each other.
-ROOMS_WITH_DOORS = {"models", "datasets", "exercises", "explorers", "pretrained", "tokenizers"}
 # Their `__init__.py` says what they export; those of all others are empty.
-EXPORTING = {"datasets", "exercises", "explorers", "pretrained", "tokenizers"}
+EXPORTING = {"datasets", "exercises", "explorers", "pretrain", "pretrained", "tokenizers"}
+# Inside these the modules may import each other.
+ROOMS_WITH_DOORS = {"models", *EXPORTING}
 HEAVY = {
     "IPython",
     "accelerate",

@@ -9,8 +9,7 @@ import answers_bert
 import helpers
 import pytest
 import torch
-from helpers import shake
-from test_exercises_gpt import ODD
+from helpers import ODD_RESULTS, shake
 
 from course_utils import losses, masking
 from course_utils.exercises import check
@@ -150,7 +149,9 @@ def test_one_right_number_for_all_inputs_is_not_called_a_mistake(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_odd_results_get_one_line(name, capsys):
-    for number, odd in enumerate([*ODD, (torch.zeros(8), torch.zeros(8) > 0), ([1], [None])]):
+    for number, odd in enumerate(
+        [*ODD_RESULTS, (torch.zeros(8), torch.zeros(8) > 0), ([1], [None])]
+    ):
         result = check(name, lambda *inputs, odd=odd: odd)
         assert result.status == "not yet" and result.hint, number
         assert capsys.readouterr().out.count("\n") == 1

@@ -7,7 +7,7 @@ import copy
 import answers_gpt
 import pytest
 import torch
-from helpers import shake
+from helpers import ODD_RESULTS, shake
 from torch.nn import functional as F
 
 from course_utils import losses, metrics, sampling
@@ -192,30 +192,9 @@ def test_one_equal_wrong_number_does_not_make_a_known_mistake():
 # ---- answers that do not come to a result
 
 
-class Odd:
-    """Compares with nothing, and cannot be shown."""
-
-    def __eq__(self, other):
-        raise ValueError("odd")
-
-    __hash__ = None
-
-    def __repr__(self):
-        raise ValueError("odd")
-
-
-ODD = [
-    *(3, True, 1.5, 1j, "at", b"at", object(), Odd(), [Odd()], [None], [["a"]], {}, set(), (), []),
-    *(torch.zeros(()), torch.zeros(3), torch.zeros(0), torch.zeros(2, 3, 4), torch.tensor([1, 2])),
-    *(torch.tensor(True), torch.zeros(2).half(), torch.zeros(2, device="meta"), range(3), int, ...),
-    *((torch.zeros(3, 1, 8), {}), (torch.zeros(3, 1, 8), {"keys": Odd(), "values": None})),
-    *((1, {"keys": 1, "values": 2}), (Odd(), Odd()), float("inf"), -float("inf"), 10**400),
-]
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_odd_results_get_one_line(name, capsys):
-    for number, odd in enumerate(ODD):
+    for number, odd in enumerate(ODD_RESULTS):
         result = check(name, lambda *inputs, odd=odd: odd)
         assert result.status == "not yet" and result.hint, number
         assert capsys.readouterr().out.count("\n") == 1

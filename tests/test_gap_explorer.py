@@ -240,7 +240,7 @@ def drawn(monkeypatch):
         plt.close(ax.figure)
         return b"picture %d" % len(shown)
 
-    monkeypatch.setattr(gaps, "_png", noted)
+    monkeypatch.setattr(gaps, "png", noted)
     return shown
 
 

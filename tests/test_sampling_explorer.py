@@ -106,7 +106,7 @@ def drawn(monkeypatch):
         plt.close(ax.figure)
         return b"picture %d" % len(shown)
 
-    monkeypatch.setattr(sampling, "_png", noted)
+    monkeypatch.setattr(sampling, "png", noted)
     return shown
 
 

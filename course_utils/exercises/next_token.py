@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from course_utils.exercises import language_models_solutions as solutions
-from course_utils.exercises.bits import LN_2, one_number
+from course_utils.exercises.bits import one_number
 from course_utils.exercises.checking import Exercise
 from course_utils.exercises.comparing import Inputs, Outputs, key_mask, normal
+from course_utils.exercises.loss_mistakes import after_the_logits, cross_entropy
 from course_utils.exercises.random_layers import drawn_once
 from course_utils.exercises.variants import SmallComparison, variants
 
@@ -64,15 +64,6 @@ def _row_after_row(logits: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, T
     return logits.flatten(0, 1)[None, :-1], ids.flatten()[None, 1:], mask.flatten()[None, 1:]
 
 
-def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    return F.cross_entropy(logits.mT, target, reduction="none")
-
-
-def _chosen(of: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """Takes for each position the number of its target."""
-    return lambda logits, target: of(logits).gather(-1, target[..., None])[..., 0]
-
-
 def _of_real(loss: Tensor, real: Tensor, mask: Tensor) -> Tensor:
     return loss[real].mean()
 
@@ -87,7 +78,7 @@ def _loss(
     mask: Tensor,
     *,
     align: Callable = _shifted,
-    each: Callable[[Tensor, Tensor], Tensor] = _cross_entropy,
+    each: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
     keep: Callable[[Tensor, Tensor], Tensor] = lambda real, target: real,
     mean: Callable[[Tensor, Tensor, Tensor], Tensor] = _of_real,
     last: Callable[[Tensor], Tensor] = lambda loss: loss,
@@ -178,42 +169,7 @@ _MISTAKES = variants(
         "this is the sum over the targets: by what do you divide it?",
         {"mean": lambda loss, real, mask: loss[real].sum()},
     ),
-    (
-        "there is a softmax before cross_entropy, which has one inside: the second one makes all "
-        "tokens nearly equally likely. Which one goes?",
-        {"each": lambda logits, target: _cross_entropy(logits.softmax(-1), target)},
-    ),
-    (
-        "the softmax runs over the positions: cross_entropy wants the vocabulary on axis 1, or "
-        "logits as a table with one row for each target. Which of your axes is V?",
-        {"each": lambda logits, target: F.cross_entropy(logits, target, reduction="none")},
-        {"each": lambda logits, target: -_chosen(lambda x: x.log_softmax(1))(logits, target)},
-    ),
-    (
-        "the sign is wrong: a loss becomes smaller when the model becomes better. Is this the "
-        "mean logarithm itself?",
-        {"each": lambda logits, target: -_cross_entropy(logits, target)},
-    ),
-    (
-        "these are probabilities without a logarithm: nll_loss takes log-probabilities and does "
-        "not make them. Do you know log_softmax?",
-        {"each": lambda logits, target: -_chosen(lambda x: x.softmax(-1))(logits, target)},
-        {"each": _chosen(lambda x: x.softmax(-1))},
-    ),
-    (
-        "there is no softmax: nll_loss takes log-probabilities and does not make them. Which "
-        "function makes them of logits?",
-        {"each": lambda logits, target: -_chosen(lambda x: x)(logits, target)},
-    ),
-    (
-        "this is the perplexity: the exponential of the loss. What is left when exp goes?",
-        {"last": torch.exp},
-    ),
-    (
-        "your loss is in bits: the exercise asks for nats, the natural logarithm. Which factor "
-        "goes?",
-        {"last": lambda loss: loss / LN_2},
-    ),
+    *after_the_logits("target"),
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from course_utils.explorers.sampling import _png
+from course_utils.explorers.widgets import png
 from course_utils.models.bert import BERT
 from course_utils.plotting import FONT_SIZE, PALETTE, heatmap, new_axes
 from course_utils.tokenizers import WordPieceTokenizer
@@ -160,7 +160,7 @@ def gap_explorer(model: BERT, tokenizer: WordPieceTokenizer, sentences: Sequence
     def show(_: Any = None) -> None:
         choice = {"layer": layer.value, "head": head.value}
         try:
-            file = _png(gap_picture(model, tokenizer, text.value, **choice)[-1])
+            file = png(gap_picture(model, tokenizer, text.value, **choice)[-1])
         except ValueError as error:  # of what was typed: say so under the field
             remark.value, picture.layout.display = escape(str(error)), "none"
         else:  # the picture first: never an old one beside a new text

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from html import escape
-from io import BytesIO
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from course_utils.explorers.widgets import png
 from course_utils.plotting import FONT_SIZE, PALETTE, new_axes
 from course_utils.sampling import filtered, sample
 
@@ -145,7 +145,7 @@ def sampling_explorer(
     def draw() -> None:
         logits = logits_of(text.value)
         before, after = filtered(logits)[0], filtered(logits, **chosen())[0]
-        picture.value = _png(next_token_bars(before, after, label, most=most))
+        picture.value = png(next_token_bars(before, after, label, most=most))
 
     def write() -> None:
         token = sample(logits_of(text.value), generator=generator, **chosen())
@@ -170,16 +170,6 @@ def sampling_explorer(
     attempt(draw)
     buttons = ipywidgets.HBox([forward, again])
     return ipywidgets.VBox([text, buttons, *sliders.values(), remark, picture])
-
-
-def _png(ax: Any) -> bytes:
-    """A picture's file; the figure is closed."""
-    import matplotlib.pyplot as plt
-
-    with BytesIO() as file:
-        ax.figure.savefig(file, format="png", bbox_inches="tight")
-        plt.close(ax.figure)
-        return file.getvalue()
 
 
 def _sliders(*, with_penalty: bool) -> dict[str, Any]:

@@ -1,0 +1,14 @@
+"""Train a model for longer than a lesson waits, and write it as the folder that is shipped."""
+
+from course_utils.pretrain.bert import BERTRecipe, measure_masked, pretrain_bert
+from course_utils.pretrain.gpt import END_TOKEN, GPTRecipe, measure_text, pretrain_gpt
+
+__all__ = [
+    "END_TOKEN",
+    "BERTRecipe",
+    "GPTRecipe",
+    "measure_masked",
+    "measure_text",
+    "pretrain_bert",
+    "pretrain_gpt",
+]
