@@ -52,7 +52,7 @@ notebooks: setup ## run the lessons again and store their outputs, the same way 
 	@$(NOTEBOOKS) rewrite $(if $(FORCE),--force) $(LESSON)
 
 checkpoints: setup ## train the shipped models again (hours; MODEL=bert for one); a training that was stopped goes on
-	@for model in $(or $(MODEL),gpt bert); do \
+	@for model in $(or $(MODEL),gpt bert vit); do \
 		$(VENV_PYTHON) -m course_utils.pretrain $$model --out build/checkpoints/$$model $(ARGS) || exit 1; \
 		rm -rf data/checkpoints/$$model && mkdir -p data/checkpoints && mv build/checkpoints/$$model data/checkpoints || exit 1; \
 	done

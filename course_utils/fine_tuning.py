@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from course_utils.batching import pad
 from course_utils.history import History
+from course_utils.label_curves import linear_probe
 from course_utils.masks import padding_mask
 from course_utils.models.bert import BERT
 from course_utils.models.bert_heads import BERTForSequences, BERTForTokens
@@ -301,27 +302,6 @@ def text_features(encoder: nn.Module, batches: LabelledBatches) -> tuple[Tensor,
 def _mean(hidden: Tensor, mask: Tensor) -> Tensor:
     weights = mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
-
-
-def linear_probe(
-    train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *, strength: float = 0.1
-) -> Int[Tensor, " N"]:
-    """Learn one linear layer on features, by scikit-learn's logistic regression, and predict.
-
-    Parameters
-    ----------
-    train, test : pairs of features "N D" and labels "N"
-        Features are scaled to the mean 0 and the width 1 that they have in training.
-    strength : float
-        C of `LogisticRegression`: the smaller, the smaller the weights.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-    probe.fit(*(part.numpy() for part in train))
-    return torch.from_numpy(probe.predict(test[0].numpy()))
 
 
 # ---- three ways, and how good they are with few examples

@@ -10,6 +10,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
 from course_utils.plotting import curves
 
 
@@ -92,6 +96,27 @@ def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[f
     variance = sum((value - mean) ** 2 for value in values) / (count - 1)
     half = float(t.ppf((1 + level) / 2, count - 1)) * math.sqrt(variance / count)
     return mean, mean - half, mean + half
+
+
+def linear_probe(
+    train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *, strength: float = 0.1
+) -> Int[Tensor, " N"]:
+    """Learn one linear layer on features, by scikit-learn's logistic regression, and predict.
+
+    Parameters
+    ----------
+    train, test : pairs of features "N D" and labels "N"
+        Features are scaled to the mean 0 and the width 1 that they have in training.
+    strength : float
+        C of `LogisticRegression`: the smaller, the smaller the weights.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+    probe.fit(*(part.numpy() for part in train))
+    return torch.from_numpy(probe.predict(test[0].numpy()))
 
 
 def draw_label_curve(points: Sequence[CurvePoint], *, y_label: str, ax: Any = None) -> Any:

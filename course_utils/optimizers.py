@@ -1,27 +1,35 @@
-"""Muon: an optimizer for matrices, which makes each step equally large in every direction.
+"""Muon, an optimizer for matrices; and fine-tuning's choice: which layers learn, and how fast.
 
 A gradient of a weight matrix is mostly a few strong directions. Muon keeps its directions and gives
 all of them the same length: with the singular value decomposition U S V^T of the (smoothed)
 gradient, the step is U V^T. Vectors and embeddings, whose rows are no directions of a map, are left
 to AdamW.
 
+What a pre-trained model knows is kept by learning less near its input: `train_only` freezes the
+first layers, `layer_wise_groups` gives them smaller learning rates.
+
 Sources: Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks; Liu et al.
 2025, Muon is Scalable for LLM Training, section 2.2 (one learning rate for matrices of all shapes).
 The same is in `torch.optim.Muon`, for matrices alone and in bfloat16; many CPUs need 20 times
-longer for that than for float32.
+longer for that than for float32. Howard and Ruder 2018, Universal Language Model Fine-tuning for
+Text Classification, section 3.2, and Bao et al. 2022, BEiT, appendix H (learning rates by layers).
 
 Axis letters: N matrices of one shape, R rows, C columns.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # of Jordan et al.: steepest at 0, where small values grow
+NO_DECAY = ("class_token", "teacher_token", "positions")  # beside biases and norms
 
 
 def orthogonalise(
@@ -179,3 +187,132 @@ def muon_and_adamw(
 
 def _shape(parameter: Tensor) -> tuple[int, ...]:
     return tuple(parameter.shape)
+
+
+# ---- fine-tuning: which layers learn, and how fast
+
+
+def train_only(model: nn.Module, last_blocks: int | None) -> None:
+    """Choose the layers that learn, in place; those before them are frozen.
+
+    What is frozen needs no gradients. PyTorch then keeps nothing of its forward pass: a step takes
+    less time and less memory. Choose before the optimizer is made.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its blocks are in a `ModuleList` named `blocks`, as those of `ViT` and `BERTForSequences`.
+    last_blocks : int or None
+        0: only the head, which is what stands behind the blocks and their last norm. K: the last K
+        blocks, the last norm and the head. None: all layers.
+
+    Raises
+    ------
+    ValueError
+        When the model has no `blocks`, or fewer than asked for.
+
+    Examples
+    --------
+    >>> blocks = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+    >>> model = nn.ModuleDict({"blocks": blocks, "head": nn.Linear(2, 3)})
+    >>> train_only(model, 1)
+    >>> [name for name, p in model.named_parameters() if p.requires_grad]
+    ['blocks.1.weight', 'blocks.1.bias', 'head.weight', 'head.bias']
+    """
+    depths = list(_depths(model))
+    blocks = max(depth for _, _, depth in depths) - 1
+    if last_blocks is not None and not 0 <= last_blocks <= blocks:
+        raise ValueError(
+            f"last_blocks is 0 to {blocks}, the model's blocks, or None for all layers; "
+            f"got {last_blocks}"
+        )
+    for name, parameter, depth in depths:
+        learns = last_blocks is None or depth > blocks - last_blocks
+        if last_blocks == 0 and "norm" in name.split("."):
+            learns = False  # it belongs to the features that the head reads
+        parameter.requires_grad_(learns)
+
+
+def layer_wise_groups(
+    model: nn.Module,
+    learning_rate: float,
+    *,
+    layer_decay: float = 1.0,
+    weight_decay: float = 0.05,
+) -> list[dict[str, Any]]:
+    """Parameter groups for AdamW, with a smaller learning rate the nearer a layer is to the input.
+
+    Parameters
+    ----------
+    model : nn.Module
+        As in `train_only`; what is frozen is left out.
+    learning_rate : float
+        Of the head and the last norm.
+    layer_decay : float
+        Above 0, up to 1: the factor from a block to the one before it. The embeddings come before
+        the first block. 1 gives all layers the same rate.
+    weight_decay : float
+        Of matrices. Biases, norms, positions and the class token do not decay.
+
+    Returns
+    -------
+    list of dict
+        From the head down: the first group's rate is `learning_rate`, if the head learns.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range, the model has no `blocks`, or nothing learns.
+
+    References
+    ----------
+    Bao et al. 2022, appendix H (0.65 for 24 layers); He et al. 2022, Masked Autoencoders, A.1.
+
+    Examples
+    --------
+    >>> from course_utils.models.vit import ViT, ViTConfig
+    >>> sizes = {"image_size": 8, "patch_size": 2, "num_classes": 10, "num_heads": 2, "d_model": 8}
+    >>> groups = layer_wise_groups(ViT(ViTConfig(**sizes, num_layers=2)), 0.08, layer_decay=0.5)
+    >>> sorted({group["lr"] for group in groups})  # embeddings, two blocks, the head
+    [0.01, 0.02, 0.04, 0.08]
+    >>> optimizer = torch.optim.AdamW(groups)  # for `fit(..., optimizer=optimizer)`
+    """
+    if not (learning_rate > 0 and 0 < layer_decay <= 1 and weight_decay >= 0):
+        raise ValueError(
+            "learning_rate is above 0, layer_decay above 0 and up to 1, weight_decay 0 or more; "
+            f"got {learning_rate}, {layer_decay} and {weight_decay}"
+        )
+    depths = list(_depths(model))
+    top = max(depth for _, _, depth in depths)
+    found: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter, depth in depths:
+        decays = parameter.ndim > 1 and not set(NO_DECAY) & set(name.split("."))
+        if parameter.requires_grad:
+            found.setdefault((top - depth, not decays), []).append(parameter)
+    if not found:
+        raise ValueError("all of the model is frozen: say what learns, with `train_only`")
+    return [
+        {
+            "params": parameters,
+            "lr": learning_rate * layer_decay**below,
+            "weight_decay": 0.0 if plain else weight_decay,
+        }
+        for (below, plain), parameters in sorted(found.items(), key=lambda item: item[0])
+    ]
+
+
+def _depths(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, int]]:
+    """Each parameter's name and depth: 0 of embeddings, then one for each block, then the head's.
+
+    Embeddings stand beside the blocks, in the same module, and before them.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    places = [re.match(r"(.*?\b)blocks\.(\d+)\.", name) for name in names]
+    if not any(places):
+        raise ValueError(f"the model has no `blocks`: its parameters are {names[:8]} ...")
+    prefix = next(place[1] for place in places if place)
+    blocks, seen = 1 + max(int(place[2]) for place in places if place), False
+    for (name, parameter), place in zip(model.named_parameters(), places, strict=True):
+        seen = seen or place is not None
+        inside = name.startswith(prefix) and not seen
+        yield name, parameter, int(place[2]) + 1 if place else 0 if inside else blocks + 1

@@ -223,6 +223,7 @@ def preprocessing_of(file: str | Path) -> Preprocessing:
     return Preprocessing(
         size=size,
         crop=crop if found.get("do_center_crop", False) else None,
+        channels=len(mean),
         mean=tuple(mean) if keep else 0.0,
         std=tuple(std) if keep else 1.0,
         resample=names[resample],

@@ -48,7 +48,8 @@ FLOORS = (
     {"recurrent", "blocks"},
     {"models"},
     {"training", "translator", "pretrained", "datasets", "explorers", "exercises"},
-    {"fine_tuning", "pretrain"},
+    {"fine_tuning", "picture_tuning"},
+    {"pretrain"},
 )
 # Their `__init__.py` says what they export; those of all others are empty.
 EXPORTING = {"datasets", "exercises", "explorers", "pretrain", "pretrained", "tokenizers"}

@@ -12,6 +12,7 @@ import answers_bert
 import answers_bpe
 import answers_gpt
 import answers_transformer
+import answers_vit
 import pytest
 import torch
 from torch import nn
@@ -32,6 +33,7 @@ SOLUTIONS = {
     **answers_bpe.SOLUTIONS,
     **answers_gpt.SOLUTIONS,
     **answers_bert.SOLUTIONS,
+    **answers_vit.SOLUTIONS,
 }
 
 
@@ -215,6 +217,7 @@ RIGHT = [
     *answers_bpe.RIGHT,
     *answers_gpt.RIGHT,
     *answers_bert.RIGHT,
+    *answers_vit.RIGHT,
 ]
 
 
@@ -609,6 +612,7 @@ WRONG = [
     *answers_bpe.WRONG,
     *answers_gpt.WRONG,
     *answers_bert.WRONG,
+    *answers_vit.WRONG,
 ]
 
 

@@ -31,8 +31,8 @@ from course_utils.pretrain import (
     measure_text,
     pretrain_bert,
     pretrain_gpt,
-    runs,
 )
+from course_utils.pretrain import texts as pretrain_texts
 from course_utils.pretrain.__main__ import main
 from course_utils.pretrained import load_bert, load_gpt2
 from course_utils.tokenizers import WORDPIECE_SPECIALS, WordPieceTokenizer
@@ -139,7 +139,8 @@ def test_pretrain_gpt_card_says_what_the_stored_weights_are_worth(shipped, texts
     assert found["bits_per_byte"] == pytest.approx(
         found["loss"] / 0.6931472 * (len(ids) - 1) / size, rel=1e-5
     )
-    assert f"--out FOLDER --source {texts} --vocab-size 280" in card and "--seed 3" in card
+    assert f"--out FOLDER --source {texts} --num-layers 1" in card
+    assert "--vocab-size 280" in card and "--seed 3" in card
     assert f"{history.seconds:.0f} s" in card and f"step**: {history.best_step} of 26" in card
 
 
@@ -217,7 +218,8 @@ def test_pretrain_bert_card_says_what_the_stored_weights_are_worth(shipped, text
     size = sum(len(document.encode()) for document in data.train)
     assert f"{size:,} bytes,\n  {len(tokens):,} tokens" in card
     assert f"; {26 * 4 * 14 / len(tokens):.1f} epochs" in card
-    assert f"pretrain bert --out FOLDER --source {texts} --vocab-size 56" in card
+    assert f"pretrain bert --out FOLDER --source {texts} --num-layers 1" in card
+    assert "--vocab-size 56" in card
     assert "--share" not in card and "share 0.3; " in card and "15% of them masked" in card
     assert f"{history.seconds:.0f} s" in card and f"step**: {history.best_step} of 26" in card
 
@@ -348,7 +350,7 @@ def test_pretrain_goes_on_to_the_same_file_without_reading_the_text_again(
     stopped(name, out, texts, monkeypatch, after=17)
     assert os.listdir(out) == ["training"]
     assert load_state(out / "training" / "state.safetensors")["at"]["step"] == 17
-    monkeypatch.setattr(runs, "load_texts", lambda source: pytest.fail("read again"))
+    monkeypatch.setattr(pretrain_texts, "load_texts", lambda source: pytest.fail("read again"))
     PRETRAIN[name](out, source=texts, recipe=RECIPES[name], say=said.append)
     assert said[0] == f"going on with the training in {out}"
     for file in {*os.listdir(out)} - {"README.md"}:
@@ -358,7 +360,7 @@ def test_pretrain_goes_on_to_the_same_file_without_reading_the_text_again(
 def test_pretrain_bert_keeps_the_text_as_tokens_while_it_trains(texts, tmp_path, monkeypatch):
     stopped("bert", tmp_path / "bert", texts, monkeypatch, after=1)
     work, data = tmp_path / "bert" / "training", load_texts(texts)
-    kept = load_state(work / "tokens.safetensors")
+    kept = load_state(work / "data.safetensors")
     for part in ("train", "validation", "test"):
         documents = getattr(data, part)
         assert torch.equal(kept[part], tokens_of(work, documents))

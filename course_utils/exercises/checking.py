@@ -27,6 +27,7 @@ LESSONS = {
     "03": "course_utils.exercises.byte_pair_encoding",
     "04": "course_utils.exercises.language_models",
     "05": "course_utils.exercises.masked_language_models",
+    "06": "course_utils.exercises.vision_transformer",
 }
 
 

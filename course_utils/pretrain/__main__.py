@@ -2,13 +2,14 @@
 
     python -m course_utils.pretrain gpt --out build/gpt
     python -m course_utils.pretrain bert --out build/bert
+    python -m course_utils.pretrain vit --out build/vit
     torchrun --nproc-per-node 2 -m course_utils.pretrain gpt --out build/gpt
 
 A training that was stopped goes on when the same command is given again. The folder holds
-`model.safetensors` and `config.json`, which `pretrained.load_gpt2` or `load_bert` opens and
-`GPT2LMHeadModel` or `BertForMaskedLM` of `transformers` too, `tokenizer.json`, and a card,
-`README.md`. (`accelerate launch` with `--cpu` starts one process only, whatever number it is given:
-use `torchrun`.)
+`model.safetensors` and `config.json`, which `pretrained.load_gpt2`, `load_bert` or `load_vit` opens
+and `GPT2LMHeadModel`, `BertForMaskedLM` or `ViTForImageClassification` of `transformers` too; what
+prepares texts or pictures, and a card, `README.md`. (`accelerate launch` with `--cpu` starts one
+process only, whatever number it is given: use `torchrun`.)
 """
 
 from __future__ import annotations
@@ -20,9 +21,20 @@ from dataclasses import fields
 
 import torch
 
-from course_utils.pretrain import BERTRecipe, GPTRecipe, pretrain_bert, pretrain_gpt
+from course_utils.pretrain import (
+    BERTRecipe,
+    GPTRecipe,
+    ViTRecipe,
+    pretrain_bert,
+    pretrain_gpt,
+    pretrain_vit,
+)
 
-MODELS = {"gpt": (pretrain_gpt, GPTRecipe), "bert": (pretrain_bert, BERTRecipe)}
+MODELS = {
+    "gpt": (pretrain_gpt, GPTRecipe),
+    "bert": (pretrain_bert, BERTRecipe),
+    "vit": (pretrain_vit, ViTRecipe),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for model, (_, recipe) in MODELS.items():
         options = commands.add_parser(model)
         options.add_argument("--out", required=True, help="folder of the result")
-        options.add_argument("--source", default="embedded", help='"embedded", "hub", or a folder')
+        if model != "vit":  # whose pictures are drawn
+            text = '"embedded", "hub", or a folder'
+            options.add_argument("--source", default="embedded", help=text)
         for field in fields(recipe):
             name, kind = "--" + field.name.replace("_", "-"), type(field.default)
             options.add_argument(name, type=kind, default=field.default, help=f"{field.default}")
@@ -43,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         history = pretrain(
             given["out"],
-            source=given["source"],
+            **{name: given[name] for name in ("source",) if name in given},
             recipe=recipe(**{field.name: given[field.name] for field in fields(recipe)}),
             say=lambda line: print(line, flush=True),
         )

@@ -22,7 +22,7 @@ from course_utils.losses import masked_loss
 from course_utils.masking import MaskedBatch, MaskedWindows
 from course_utils.models.bert import BERT, BERTConfig
 from course_utils.models.neighbours import look_at_neighbours
-from course_utils.pretrain.runs import HELD_OUT, TOKENIZER, Recipe, Run, Tokens
+from course_utils.pretrain.texts import HELD_OUT, TOKENIZER, TextRecipe, TextRun, Tokens
 from course_utils.pretrained import load_bert, to_bert
 from course_utils.reproducibility import parameter_count
 from course_utils.tokenizers.wordpiece import WordPieceTokenizer
@@ -33,8 +33,8 @@ ROWS = 16  # windows that are measured together
 
 
 @dataclass(frozen=True, kw_only=True)
-class BERTRecipe(Recipe):
-    """How a BERT is trained: see `Recipe`.
+class BERTRecipe(TextRecipe):
+    """How a BERT is trained: see `TextRecipe`.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def pretrain_bert(
         As in `pretrain_gpt`.
     """
     recipe = recipe or BERTRecipe()
-    run = Run("bert", out, source, recipe, say)
+    run = TextRun("bert", out, source, recipe, say)
     model, tokens = run.prepare(_learn_tokens, hint=", which takes 80 s for the embedded ones")
     choices = {"seed": recipe.seed, **_special(WordPieceTokenizer.load(run.work / TOKENIZER))}
     sizes = recipe.block_size, recipe.batch_size
@@ -192,7 +192,7 @@ def _special(tokenizer: WordPieceTokenizer) -> dict[str, Any]:
 # ---- the result
 
 
-def _write(run: Run, model: BERT, tokens: Tokens, history: History) -> None:
+def _write(run: TextRun, model: BERT, tokens: Tokens, history: History) -> None:
     """The result, and what the stored weights are worth."""
     tokenizer, block_size = WordPieceTokenizer.load(run.work / TOKENIZER), run.recipe.block_size
     theirs = to_bert(model, "masked", pad_id=tokenizer.special_tokens["[PAD]"])

@@ -14,7 +14,7 @@ from course_utils.history import History
 from course_utils.losses import next_token_loss, token_log_probs
 from course_utils.metrics import bits_per_byte, perplexity
 from course_utils.models.gpt import GPT, GPTConfig
-from course_utils.pretrain.runs import HELD_OUT, TOKENIZER, Recipe, Run, Tokens
+from course_utils.pretrain.texts import HELD_OUT, TOKENIZER, TextRecipe, TextRun, Tokens
 from course_utils.pretrained import load_gpt2, to_gpt2
 from course_utils.reproducibility import parameter_count
 from course_utils.tokenizers.bpe import BPETokenizer
@@ -24,8 +24,8 @@ WORTH = "{bits_per_byte:.4f} bits per byte"
 
 
 @dataclass(frozen=True, kw_only=True)
-class GPTRecipe(Recipe):
-    """How a GPT is trained: see `Recipe`."""
+class GPTRecipe(TextRecipe):
+    """How a GPT is trained: see `TextRecipe`."""
 
     vocab_size: int = 8192
     block_size: int = 256
@@ -69,7 +69,7 @@ def pretrain_gpt(
         was stopped is another one.
     """
     recipe = recipe or GPTRecipe()
-    run = Run("gpt", out, source, recipe, say)
+    run = TextRun("gpt", out, source, recipe, say)
     model, tokens = run.prepare(_learn_tokens)
 
     def measure(model: nn.Module) -> dict[str, float]:
@@ -114,7 +114,7 @@ def _learn_tokens(documents: Sequence[str], vocab_size: int) -> tuple[BPETokeniz
     return tokenizer, tokenizer.special_tokens[END_TOKEN]
 
 
-def _write(run: Run, model: GPT, tokens: Tokens, history: History) -> None:
+def _write(run: TextRun, model: GPT, tokens: Tokens, history: History) -> None:
     """The result, and what the stored weights are worth."""
     tokenizer = BPETokenizer.load(run.work / TOKENIZER)
     run.store(to_gpt2(model, eos_id=tokenizer.special_tokens[END_TOKEN]), tokenizer)
