@@ -149,7 +149,7 @@ class Run:
         data = load_texts(self.source)
         parts = {name: getattr(data, name) for name in ("train", *HELD_OUT)}
         count = f"{recipe.vocab_size} tokens on {len(data.train)} documents"
-        self.say(f"training a tokenizer of {count}{hint}")
+        self.say(f"making a tokenizer of {count}{hint}")
         tokenizer, between = learn(data.train, recipe.vocab_size)
         state = {
             k: join_documents(map(tokenizer.encode, part), between) for k, part in parts.items()
