@@ -18,6 +18,8 @@ endif
 NOTEBOOKS := $(VENV_PYTHON) tools/notebooks.py
 # The tests run as on a train: what needs a network fails.
 PYTEST := $(VENV_PYTHON) tools/offline.py $(VENV_PYTHON) -m pytest -n $(JOBS)
+# The shipped BERT learned twice: this is what it began with the second time.
+BEGUN := build/checkpoints/bert_begun
 CODE := course_utils tests tools benchmarks img notebooks
 
 .DEFAULT_GOAL := help
@@ -53,7 +55,11 @@ notebooks: setup ## run the lessons again and store their outputs, the same way 
 
 checkpoints: setup ## train the shipped models again (hours; MODEL=bert for one); a training that was stopped goes on
 	@for model in $(or $(MODEL),gpt bert vit); do \
-		$(VENV_PYTHON) -m course_utils.pretrain $$model --out build/checkpoints/$$model $(ARGS) || exit 1; \
+		more=; if [ $$model = bert ]; then \
+			test -f $(BEGUN)/model.safetensors || $(VENV_PYTHON) -m course_utils.pretrain bert --out $(BEGUN) $(ARGS) || exit 1; \
+			more="--start $(BEGUN) --steps 4000 --learning-rate 0.002 --adamw-learning-rate 0.004 --share 0.2 --seed 1"; \
+		fi; \
+		$(VENV_PYTHON) -m course_utils.pretrain $$model --out build/checkpoints/$$model $(ARGS) $$more || exit 1; \
 		rm -rf data/checkpoints/$$model && mkdir -p data/checkpoints && mv build/checkpoints/$$model data/checkpoints || exit 1; \
 	done
 

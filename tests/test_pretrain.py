@@ -320,7 +320,30 @@ def test_recipe_of_bert_is_the_one_of_the_shipped_model_and_looks_at_neighbours(
     sizes = {"vocab_size": 4096, "block_size": 128, "num_layers": 4, "num_heads": 6, "d_model": 192}
     steps = {"batch_size": 16, "steps": 12000, "warmup_steps": 50, "seed": 0, "share": 0.3}
     rates = {"learning_rate": 0.005, "adamw_learning_rate": 0.01, "weight_decay": 0.1}
-    assert asdict(recipe) == sizes | steps | rates | {"dropout": 0.0}
+    assert asdict(recipe) == sizes | steps | rates | {"dropout": 0.0, "start": ""}
+
+
+def test_pretrain_bert_learns_on_from_a_finished_folder(shipped, texts, tmp_path):
+    start, history, _ = shipped("bert")
+    more = SMALL["bert"] | {"start": str(start), "steps": 10, "learning_rate": 1e-4}
+    again = pretrain_bert(
+        tmp_path / "more", source=texts, recipe=BERTRecipe(**more, adamw_learning_rate=1e-4)
+    )
+    assert abs(again.losses[0] - history.losses[-1]) < 0.4 < history.losses[0] - again.losses[0]
+    old, new = ((folder / "tokenizer.json").read_bytes() for folder in (start, tmp_path / "more"))
+    assert old == new
+    one, two = (load_bert(folder, new_heads=True) for folder in (start, tmp_path / "more"))
+    moved = (one.encoder.words.weight - two.encoder.words.weight).abs().max().item()
+    assert 0 < moved < 0.01
+    card = (tmp_path / "more" / "README.md").read_text()
+    assert card.count("python -m course_utils.pretrain bert") == 2
+    assert "**Begun with**: the model of `python" in card and f"--start {start}" in card
+
+
+def test_pretrain_bert_learns_on_with_the_sizes_that_it_has(shipped, texts, tmp_path):
+    other = SMALL["bert"] | {"start": str(shipped("bert")[0]), "d_model": 32}
+    with pytest.raises(ValueError, match="has d_model 16, the recipe 32: give --d-model 16"):
+        pretrain_bert(tmp_path / "more", source=texts, recipe=BERTRecipe(**other))
 
 
 class Stop(Exception):

@@ -283,29 +283,14 @@ def _words_of(name: str) -> str:
     return " ".join(parts).lower() if good else ""
 
 
-def _overlap(words: str, summary: str) -> float:
-    """Share of a name's words that its summary repeats, whatever their endings."""
-    said = {word[:4] for word in re.findall("[a-z]+", summary.lower())}
-    return sum(word[:4] in said for word in words.split()) / len(words.split())
-
-
 def _pairs(about: list[tuple[str, str]]) -> Iterator[LabelledExample]:
-    """Half of the names with their own summaries; the others with one another's.
-
-    Repeated words shall not tell: a name gets a summary that repeats as much of it as its own does,
-    as near as there is one. Each summary stands in one pair.
-    """
+    """Half of the names with their own summaries; the others in a ring, with the next one's."""
     about = _shuffled(about, random.Random(0))
     half = len(about) // 2
     yield from (LabelledExample(name, 1, summary) for name, summary in about[:half])
-    left = [summary for _, summary in about[half:]]
-    for name, own in sorted(about[half:], key=lambda pair: -_overlap(*pair)):
-        others = [summary for summary in left if summary != own]
-        if others:
-            wanted = _overlap(name, own)
-            nearest = min(others, key=lambda other: abs(_overlap(name, other) - wanted))
-            left.remove(nearest)
-            yield LabelledExample(name, 0, nearest)
+    others = about[half:] if len(about) - half > 1 else []  # one alone has none
+    for (name, _), (_, summary) in zip(others, others[1:] + others[:1], strict=True):
+        yield LabelledExample(name, 0, summary)
 
 
 _TASKS = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from course_utils.masking import MaskedBatch, MaskedWindows
 from course_utils.models.bert import BERT, BERTConfig
 from course_utils.models.neighbours import look_at_neighbours
 from course_utils.pretrain.texts import HELD_OUT, TOKENIZER, TextRecipe, TextRun, Tokens
-from course_utils.pretrained import load_bert, to_bert
+from course_utils.pretrained import load_bert, load_bert_tokenizer, to_bert
 from course_utils.reproducibility import parameter_count
 from course_utils.tokenizers.wordpiece import WordPieceTokenizer
 
 WORTH = "{loss:.4f} nats per masked token, accuracy {accuracy:.4f}"
 SHARE = 0.15  # masked while measuring, whatever is masked while training
+HINT = ", which takes 80 s for the embedded ones"
 ROWS = 16  # windows that are measured together
 
 
@@ -40,6 +42,8 @@ class BERTRecipe(TextRecipe):
     ----------
     share : float
         Masked ones among the tokens of the training; see `mask_tokens`.
+    start : str
+        Folder of a model of these sizes, which learns on, with its tokenizer. "": a new one.
     """
 
     vocab_size: int = 4096
@@ -50,10 +54,21 @@ class BERTRecipe(TextRecipe):
     steps: int = 12000
     learning_rate: float = 0.005
     share: float = 0.3
+    start: str = ""
 
     def _build(self, sizes: dict[str, Any]) -> BERT:
         model = BERT(BERTConfig(**sizes))
-        look_at_neighbours(model)
+        if not self.start:
+            look_at_neighbours(model)
+            return model
+        found = load_bert(self.start, new_heads=True)
+        for name in (name for name in sizes if name != "dropout"):
+            if (held := getattr(found.config, name)) != sizes[name]:
+                raise ValueError(
+                    f"the model in {self.start} has {name} {held}, the recipe {sizes[name]}: give "
+                    f"--{name.replace('_', '-')} {held}"
+                )
+        model.load_state_dict(found.state_dict())
         return model
 
 
@@ -83,7 +98,8 @@ def pretrain_bert(
     """
     recipe = recipe or BERTRecipe()
     run = TextRun("bert", out, source, recipe, say)
-    model, tokens = run.prepare(_learn_tokens, hint=", which takes 80 s for the embedded ones")
+    learn = partial(_learn_tokens, start=recipe.start)
+    model, tokens = run.prepare(learn, hint="" if recipe.start else HINT)
     choices = {"seed": recipe.seed, **_special(WordPieceTokenizer.load(run.work / TOKENIZER))}
     sizes = recipe.block_size, recipe.batch_size
     batches = MaskedWindows(tokens.train, *sizes, share=recipe.share, **choices)
@@ -177,8 +193,14 @@ def _measure(model: nn.Module, batches: Iterable[MaskedBatch]) -> dict[str, floa
 # ---- the text
 
 
-def _learn_tokens(documents: Sequence[str], vocab_size: int) -> tuple[WordPieceTokenizer, int]:
-    tokenizer = WordPieceTokenizer.train(documents, vocab_size, criterion="count", lower_case=True)
+def _learn_tokens(
+    documents: Sequence[str], vocab_size: int, start: str = ""
+) -> tuple[WordPieceTokenizer, int]:
+    if start:
+        tokenizer = load_bert_tokenizer(start)
+    else:
+        options = {"criterion": "count", "lower_case": True}
+        tokenizer = WordPieceTokenizer.train(documents, vocab_size, **options)
     return tokenizer, tokenizer.special_tokens["[SEP]"]
 
 
@@ -223,8 +245,20 @@ pre-training was filling gaps only: there is no pooler and no pairs' head.
 
 Measured from the stored file, in windows of {block_size} tokens, {SHARE:.0%} of them masked.
 
-{run.facts(tokens, history, block_size - 2)}
+{run.facts(tokens, history, block_size - 2)}{_before(run.recipe.start)}
 - **Use**: it fills gaps in sentences that look like documentation, in small letters:
   `transformers.pipeline("fill-mask", model=folder, tokenizer=folder)`.
 """
     run.finish(card, WORTH.format(**results["test"]))
+
+
+def _before(start: str) -> str:
+    """How the model came about that was learned on from: the command in its own card."""
+    card = Path(start, "README.md")
+    if not start or not card.exists():
+        return ""
+    lines = card.read_text(encoding="utf-8").splitlines()
+    told = [
+        line.split(": ", 1)[1] for line in lines if line.startswith(("- **Command", "- **Begun"))
+    ]
+    return f"\n- **Begun with**: the model of {', '.join(told)}" if told else ""
