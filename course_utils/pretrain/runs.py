@@ -212,7 +212,7 @@ class Run:
         r, usual = self.recipe, asdict(type(self.recipe)())
         options = {k: v for k, v in self.options.items() if v != usual.get(k)}
         words = "".join(f" --{name.replace('_', '-')} {value}" for name, value in options.items())
-        settings = ", ".join(f"{name} {value}" for name, value in asdict(r).items())
+        settings = ", ".join(f"{k} {v}" for k, v in asdict(r).items() if v != "")
         processes = os.environ.get("WORLD_SIZE", "1")
         about = {
             "Data": data,
