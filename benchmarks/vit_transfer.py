@@ -5,12 +5,15 @@ labels. CIFAR-10 (5,000 training pictures, out of COURSE_DATA_DIR): from scratch
 on fractals and on printed type; the same steps of fine-tuning for all, means and 95 % confidence
 intervals over the seeds. Rates and steps were chosen on a part of the training pictures.
 
-    python benchmarks/vit_transfer.py [digits] [lesson] [cifar] [--draws 5] [--threads 1]
+    python benchmarks/vit_transfer.py [digits] [lesson] [cifar] [--draws 5] [--out data/measurements]
+
+With `--out` it writes `vit_transfer.json`, which lesson 6 shows.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -58,18 +61,20 @@ def pre_train(model: ViT, labelled: Pictures, prepare: Preprocessing, steps: int
     return fit(model, batches, picture_loss, steps=steps, optimizer=optimizer, **rates).seconds
 
 
-def digits(vit: ViT, draws: int, names_of_ways: Sequence[str] = ()) -> None:
-    """Ways to learn the handwritten digits; all six by default."""
+def digits(vit: ViT, draws: int, names_of_ways: Sequence[str] = ()) -> list[dict]:
+    """Ways to learn the handwritten digits, all six by default: a row for each way and size."""
     data, prepare = load_pictures(), ViTRecipe().preprocessing
     names = {"known": GLYPHS, "wanted": data.label_names}
     print(f"without a label: {score_by_names(vit, data.test, prepare, **names):.3f}")
-    ways = picture_ways(vit, data, prepare)
+    ways, rows = picture_ways(vit, data, prepare), []
     for name in names_of_ways or ways:
         way, start = ways[name], time.process_time()
         points = label_curve({name: way}, LABELS, draws)
         row = {f"{p.size} a class": f"{p.mean:.3f} ({p.low:.3f}-{p.high:.3f})" for p in points}
         spent = (time.process_time() - start) / len(LABELS) / draws
         print(table([{"way": name} | row | {"CPU s each": round(spent, 1)}]), flush=True)
+        rows += [{k: getattr(p, k) for k in ("way", "size", "mean", "low", "high")} for p in points]
+    return rows
 
 
 def lesson(draws: int) -> None:
@@ -92,8 +97,8 @@ def coloured_type(count: int, seed: int = 0) -> Pictures:
     return Pictures((share * ink + (1 - share) * paper).to(torch.uint8), labels)
 
 
-def cifar(folder: Path, draws: int, choose: bool) -> None:
-    """From scratch beside pre-trained, at equal steps of fine-tuning.
+def cifar(folder: Path, draws: int, choose: bool) -> list[dict]:
+    """From scratch beside pre-trained, at equal steps of fine-tuning: a row for each.
 
     `choose` tries the rates instead, on a part of the training pictures.
     """
@@ -110,10 +115,11 @@ def cifar(folder: Path, draws: int, choose: bool) -> None:
                 scores.append(fine_tuned(data, start, seed, how))
             mean, low, high = confidence_interval(scores)
             row = {"begins with": name, "rate": rate, "layer decay": decay}
-            row |= {"accuracy": f"{mean:.3f} ({low:.3f}-{high:.3f})"}
+            row |= {"mean": mean, "low": low, "high": high}
             rows.append(row | {"CPU s each": round((time.process_time() - spent) / draws)})
             print(rows[-1], flush=True)
     print(table(rows))
+    return rows
 
 
 def starting_points() -> dict[str, ViT | None]:
@@ -146,20 +152,25 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help="digits, lesson, cifar; all by default")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", help="folder for vit_transfer.json")
     parser.add_argument("--choose", action="store_true", help="cifar: try rates")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(environment())
     parts = options.parts or ["digits", "lesson", "cifar"]
+    found = {"draws": options.draws}
     if "digits" in parts:
-        digits(load_vit(data_path("checkpoints", "vit")), options.draws)
+        found["digits"] = digits(load_vit(data_path("checkpoints", "vit")), options.draws)
     if "lesson" in parts:
         lesson(options.draws)
     if "cifar" in parts:
         if not (folder := os.environ.get("COURSE_DATA_DIR")):
             print("cifar: set COURSE_DATA_DIR to the folder that holds cifar10/")
             return
-        cifar(Path(folder) / "cifar10", options.draws, options.choose)
+        found["cifar"] = cifar(Path(folder) / "cifar10", options.draws, options.choose)
+    if options.out:
+        text = json.dumps(found, indent=1)
+        Path(options.out, "vit_transfer.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from course_utils.explorers.attention import (
 )
 from course_utils.explorers.gaps import gap_bars, gap_explorer, gap_picture
 from course_utils.explorers.merges import merge_stepper, merge_table, tokenizer_explorer
+from course_utils.explorers.pictures import rollout_explorer, rollout_picture
 from course_utils.explorers.pieces import segments_picture
 from course_utils.explorers.sampling import next_token_bars, sampling_explorer
 
@@ -22,6 +23,8 @@ __all__ = [
     "merge_stepper",
     "merge_table",
     "next_token_bars",
+    "rollout_explorer",
+    "rollout_picture",
     "sampling_explorer",
     "segments_picture",
     "tokenizer_explorer",
