@@ -198,9 +198,8 @@ def _learn_tokens(
 ) -> tuple[WordPieceTokenizer, int]:
     if start:
         tokenizer = load_bert_tokenizer(start)
-    else:
-        options = {"criterion": "count", "lower_case": True}
-        tokenizer = WordPieceTokenizer.train(documents, vocab_size, **options)
+        return tokenizer, tokenizer.special_tokens["[SEP]"]
+    tokenizer = WordPieceTokenizer.train(documents, vocab_size, criterion="count", lower_case=True)
     return tokenizer, tokenizer.special_tokens["[SEP]"]
 
 

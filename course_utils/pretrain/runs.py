@@ -246,7 +246,7 @@ class Run:
         r, usual = self.recipe, type(self.recipe)()
         options = {k: v for k, v in asdict(r).items() if v != getattr(usual, k)}
         words = "".join(f" --{name.replace('_', '-')} {value}" for name, value in options.items())
-        settings = ", ".join(f"{name} {value}" for name, value in asdict(r).items())
+        settings = ", ".join(f"{k} {v}" for k, v in asdict(r).items() if v != "")
         epochs = r.steps * r.batch_size * width / len(tokens.train)
         processes = os.environ.get("WORLD_SIZE", "1")
         about = {
