@@ -197,8 +197,8 @@ def _learn_tokens(
     documents: Sequence[str], vocab_size: int, start: str = ""
 ) -> tuple[WordPieceTokenizer, int]:
     if start:
-        tokenizer = load_bert_tokenizer(start)
-        return tokenizer, tokenizer.special_tokens["[SEP]"]
+        known = load_bert_tokenizer(start)
+        return known, known.special_tokens["[SEP]"]
     tokenizer = WordPieceTokenizer.train(documents, vocab_size, criterion="count", lower_case=True)
     return tokenizer, tokenizer.special_tokens["[SEP]"]
 
