@@ -5,7 +5,7 @@ labels. CIFAR-10 (5,000 training pictures, out of COURSE_DATA_DIR): from scratch
 on fractals and on printed type; the same steps of fine-tuning for all, means and 95 % confidence
 intervals over the seeds. Rates and steps were chosen on a part of the training pictures.
 
-    python benchmarks/vit_transfer.py [digits] [lesson] [cifar] [--draws 5] [--out data/measurements]
+    python benchmarks/vit_transfer.py [digits] [lesson] [cifar] [--out data/measurements]
 
 With `--out` it writes `vit_transfer.json`, which lesson 6 shows.
 """

@@ -159,7 +159,7 @@ def _check_choice(model: ViT, layer: int | None, head: int | None) -> None:
         if number is not None and not 1 <= number <= last[name]:
             raise ValueError(f"the model has the {name}s 1 to {last[name]}, got {number}")
     if layer is None and head is not None:
-        raise ValueError(f"rollout takes the mean of all heads, got head={head}: choose a layer too")
+        raise ValueError(f"rollout takes the mean of all heads, got head={head}: choose a layer")
 
 
 def _title(model: ViT, layer: int | None, head: int | None) -> str:
@@ -169,7 +169,9 @@ def _title(model: ViT, layer: int | None, head: int | None) -> str:
     return f"layer {layer}, " + ("mean of heads" if head is None else f"head {head}")
 
 
-def _read(model: ViT, picture: Tensor, layer: int | None, head: int | None) -> tuple[Tensor, Tensor]:
+def _read(
+    model: ViT, picture: Tensor, layer: int | None, head: int | None
+) -> tuple[Tensor, Tensor]:
     """Probabilities of all classes, and what the class token took from each row and column."""
     was_training = model.training
     model.eval()
