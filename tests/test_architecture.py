@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -293,10 +294,14 @@ def measure_imports(names: list[str], folder: Path) -> dict[str, dict]:
     """What importing each module costs and does in a fresh interpreter that has torch."""
     # Where forking is unsafe or missing, each module gets an interpreter of its own.
     groups = [names] if sys.platform == "linux" else [[name] for name in names]
+    # Bytecode is kept, as it is for a user: the best try is one that did not compile.
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
     found: dict[str, dict] = {}
     for group in groups:
         words = [sys.executable, "-c", MEASURE, json.dumps([sorted(HEAVY), group])]
-        run = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            words, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
         assert run.returncode == 0, run.stderr
         found |= json.loads(run.stdout)
     return found

@@ -31,7 +31,7 @@ def rollout_picture(
     *,
     layer: int | None = None,
     head: int | None = None,
-    ax: Sequence[Any] | None = None,
+    ax: Any = None,
 ) -> list[Any]:
     """Draw a picture, a map over its patches of what the class token took in, and the answer.
 
@@ -80,7 +80,6 @@ def rollout_picture(
     if ax is not None and len(ax) != 3:
         raise ValueError(f"ax is three Axes, for picture, map and bars, got {len(ax)}")
     chances, shares = _read(model, picture, layer, head)
-    # The map's Axes is wider: the scale stands beside it.
     axes = _new_axes() if ax is None else [*ax]
     _picture(picture[0].detach().cpu(), shares.shape, axes[0])
     _map(shares, _title(model, layer, head), axes[1])
@@ -197,6 +196,7 @@ def _read(
 
 def _new_axes() -> list[Any]:
     axes = new_axes(3, width=4.2, height=4.4)
+    # The map's Axes is wider: the scale stands beside it.
     axes[0].get_gridspec().set_width_ratios([1.0, 1.25, 0.9])
     return [*axes]
 
@@ -212,7 +212,11 @@ def _picture(picture: Tensor, grid: Sequence[int], ax: Any) -> None:
     if max(grid) <= MOST_LINES:
         for draw, side, count in zip((ax.axhline, ax.axvline), sides, grid, strict=True):
             for number in range(1, count):
-                draw(number * side / count - 0.5, color=PALETTE["yellow"], linewidth=1.5)
+                draw(
+                    number * side / count - 0.5,
+                    color=PALETTE["yellow"],
+                    linewidth=min(1.5, 12 / count),
+                )
     ax.set(xticks=[], yticks=[])
     ax.set_xlabel(f"{grid[0]} x {grid[1]} patches", fontsize=FONT_SIZE)
     ax.set_title("picture", fontsize=FONT_SIZE + 1)
@@ -225,7 +229,7 @@ def _map(shares: Tensor, title: str, ax: Any) -> None:
     numbers = max(shares.shape) <= MOST_NUMBERS
     rows, columns = ([""] * count for count in shares.shape)
     names = {"row_label": "", "column_label": f"all patches: {shares.sum():.2f}"}
-    largest = float(shares.max())
+    largest = float(shares.max()) or 1.0  # nothing taken from any patch is dark
     heatmap(shares, rows=rows, columns=columns, ax=ax, largest=largest, numbers=numbers, **names)
     ax.set(xticks=[], yticks=[])
     ax.xaxis.label.set_size(FONT_SIZE)
