@@ -172,7 +172,7 @@ def test_rollout_picture_is_drawn_where_asked(model):
     own = plt.subplots(1, 3)[1]
     assert rollout_picture(model, pictures_of(), NAMES, ax=own) == [*own]
     assert len(plt.get_fignums()) == 1
-    with pytest.raises(ValueError, match="ax is three Axes, .* got 2"):
+    with pytest.raises(ValueError, match=r"ax is three Axes, .* got 2"):
         rollout_picture(model, pictures_of(), NAMES, ax=own[:2])
 
 
@@ -202,7 +202,7 @@ def test_rollout_picture_of_wrong_choices_is_an_error(model, choice, message):
 
 @pytest.mark.parametrize("draw", [rollout_picture, rollout_explorer])
 def test_rollout_pictures_without_a_class_token_are_an_error(draw):
-    with pytest.raises(ValueError, match='no class token.*pool="token"'):
+    with pytest.raises(ValueError, match=r'no class token.*pool="token"'):
         draw(model_of(pool="mean"), pictures_of(), NAMES)
 
 
