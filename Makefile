@@ -23,7 +23,7 @@ BEGUN := build/checkpoints/bert_begun
 CODE := course_utils tests tools benchmarks img notebooks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab run test test-fast mistakes notebooks checkpoints lint format bench rehearse clean distclean
+.PHONY: help setup lab run exercises slides book offline-pack test test-fast colab budget canary mistakes notebooks checkpoints lint format bench rehearse clean distclean
 
 help: ## list the targets (this text)
 	@echo "Usage: make TARGET. Most targets set up .venv first, if that is not done yet."
@@ -41,11 +41,32 @@ lab: setup ## open JupyterLab on the list of lessons
 run: setup ## run every lesson without a screen; pages to read go to build/
 	@$(NOTEBOOKS) run $(if $(FORCE),--force) $(foreach pair,$(SET),--set "$(pair)") $(LESSON)
 
+exercises: setup ## solve all exercises, in right and in known wrong ways; a table of what the checks say
+	@$(VENV_PYTHON) tools/exercises.py run $(LESSON)
+
+slides: setup ## make the decks of slides, one file each, for a hall without network: build/slides/
+	@$(VENV_PYTHON) tools/slides.py $(LESSON)
+
+book: setup ## make the site with all lessons: build/book/index.html
+	@$(VENV_PYTHON) tools/book.py $(ARGS)
+
+offline-pack: setup ## make one archive that installs the course where there is no network: build/
+	@$(VENV_PYTHON) tools/offline_pack.py $(ARGS)
+
 test: setup ## run all tests, the lessons included, with the network cut off
 	@$(PYTEST) --nbval tests course_utils notebooks $(ARGS)
 
 test-fast: setup ## run the tests without the lessons and without the slow ones
 	@$(PYTEST) -m "not slow" tests course_utils $(ARGS)
+
+colab: setup ## run the lessons as Colab does: alone in an empty folder, the course installed by the lesson
+	@$(VENV_PYTHON) tools/colab.py $(LESSON)
+
+budget: setup ## measure seconds and memory of the lessons, one by one, for the README's table
+	@$(VENV_PYTHON) tools/budget.py $(ARGS)
+
+canary: setup ## try the newest versions of everything in a fresh environment (half an hour)
+	@$(VENV_PYTHON) tools/canary.py $(ARGS)
 
 mistakes: setup ## plant known mistakes in a copy of the package: the fast tests must see each
 	@$(VENV_PYTHON) tools/mistakes.py $(ARGS)
@@ -66,8 +87,11 @@ checkpoints: setup ## train the shipped models again (hours; MODEL=bert for one)
 lint: setup ## check style and layout of the code and the notebooks
 	@$(VENV_PYTHON) -m ruff check $(CODE)
 	@$(VENV_PYTHON) -m ruff format --check $(CODE)
+	@$(VENV_PYTHON) tools/lint.py
 
 format: setup ## mend what `make lint` can mend by itself
+	@$(VENV_PYTHON) tools/links.py write
+	@$(VENV_PYTHON) tools/exercises.py write
 	@$(VENV_PYTHON) -m ruff check --fix $(CODE)
 	@$(VENV_PYTHON) -m ruff format $(CODE)
 
