@@ -54,7 +54,7 @@ offline-pack: setup ## make one archive that installs the course where there is 
 	@$(VENV_PYTHON) tools/offline_pack.py $(ARGS)
 
 test: setup ## run all tests, the lessons included, with the network cut off
-	@$(PYTEST) --nbval tests course_utils notebooks $(ARGS)
+	@$(PYTEST) tests course_utils $(ARGS)
 
 test-fast: setup ## run the tests without the lessons and without the slow ones
 	@$(PYTEST) -m "not slow" tests course_utils $(ARGS)

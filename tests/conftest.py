@@ -22,12 +22,18 @@ def _one_thread() -> None:
 
 _one_thread()
 
+LESSON_RUNS = "test_lesson_runs_as_on_colab"
+
 # Examples in docstrings that take seconds.
 SLOW_EXAMPLES = {"course_utils.datasets.translation.load_translation"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the lessons' cells, and skip what needs the real data sets where they are not."""
+    """Mark the lessons' cells, and skip what needs the real data sets where they are not.
+
+    For several workers: one file's tests stay together, for they share what they have prepared, and
+    a notebook's cells need one kernel. The lessons' runs are single and the longest, so they begin.
+    """
     missing = pytest.mark.skip(reason="COURSE_DATA_DIR names no folder with the real data sets")
     for item in items:
         if item.path.suffix == ".ipynb":
@@ -37,6 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("data") and not os.environ.get("COURSE_DATA_DIR"):
             item.add_marker(missing)
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    items.sort(key=lambda item: not item.name.startswith(LESSON_RUNS))
 
 
 @pytest.fixture(autouse=True)
