@@ -20,7 +20,7 @@ NOTEBOOKS := $(VENV_PYTHON) tools/notebooks.py
 PYTEST := $(VENV_PYTHON) tools/offline.py $(VENV_PYTHON) -m pytest -n $(JOBS)
 # The shipped BERT learned twice: this is what it began with the second time.
 BEGUN := build/checkpoints/bert_begun
-CODE := course_utils tests tools benchmarks img notebooks
+CODE := course_utils tests tools benchmarks img notebooks exercises docs
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab run exercises slides book offline-pack test test-fast colab budget canary mistakes notebooks checkpoints lint format bench rehearse clean distclean
@@ -63,7 +63,7 @@ colab: setup ## run the lessons as Colab does: alone in an empty folder, the cou
 	@$(VENV_PYTHON) tools/colab.py $(LESSON)
 
 budget: setup ## measure seconds and memory of the lessons, one by one, for the README's table
-	@$(VENV_PYTHON) tools/budget.py $(ARGS)
+	@$(VENV_PYTHON) tools/budget.py $(LESSON)
 
 canary: setup ## try the newest versions of everything in a fresh environment (half an hour)
 	@$(VENV_PYTHON) tools/canary.py $(ARGS)

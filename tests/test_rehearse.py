@@ -9,11 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "tools"))
-
 import rehearse
+from conftest import ROOT
 
 needs_make = pytest.mark.skipif(
     not shutil.which("make") or not shutil.which("git"), reason="make or git is not on the path"

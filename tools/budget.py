@@ -1,16 +1,16 @@
 """Seconds and memory of the lessons: measure them one by one, and hold them to it.
 
-    python tools/budget.py [--cores 2]     # an hour's quarter on a machine that does nothing else
+    python tools/budget.py [LESSON]     # half an hour on a machine that does nothing else
 
 Writes `tests/budget.json`, and the columns *run* and *memory* of the README's table. Each lesson
-runs alone, on two cores, as on Colab (see colab.py). The tests run every lesson anyway, and
-compare: a lesson that needs half as much again as its budget fails. Machines differ, and other work
-slows them; so processor seconds are compared, in units of a loop that is timed beside the lesson.
+runs alone, as on Colab (see colab.py): once on two cores, as a reader has it, for seconds and
+memory; and once with one thread, as in the tests, for processor seconds. The tests run every lesson
+anyway, and compare: a lesson that needs half as much again as its budget fails. Machines differ,
+and other work slows them; so processor seconds are counted in units of a loop that is timed beside.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -27,6 +27,8 @@ import notebooks
 ROOT = Path(__file__).resolve().parents[1]
 BUDGET = ROOT / "tests" / "budget.json"
 MOST = 1.5
+# As the tests run the lessons, several at a time: more threads than cores only wait for each other.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1"}
 
 
 def loop_seconds(tries: int = 5) -> float:
@@ -55,7 +57,7 @@ def one_loop(torch) -> float:
 
 
 def budget() -> dict:
-    """What was measured last: `loop` in seconds, and each lesson's figures."""
+    """What was measured last, for each lesson: see `measure`."""
     return json.loads(BUDGET.read_text(encoding="utf-8"))
 
 
@@ -72,11 +74,11 @@ def complaints(lesson: str, run: colab.Run, loop: float, limits: dict) -> Iterat
     limits : dict
         As `budget` gives it.
     """
-    if (own := limits["lessons"].get(lesson)) is None:
+    if (own := limits.get(lesson)) is None:
         yield f"{lesson} has no budget: make budget"
         return
     if run.cpu_seconds is not None:
-        allowed = MOST * own["cpu_seconds"] * loop / limits["loop"]
+        allowed = MOST * own["cpu_seconds"] * loop / own["loop"]
         if run.cpu_seconds > allowed:
             yield f"{lesson}: {run.cpu_seconds:.0f} processor seconds, at most {allowed:.0f}"
     if run.memory is not None and run.memory > MOST * own["memory"]:
@@ -85,7 +87,7 @@ def complaints(lesson: str, run: colab.Run, loop: float, limits: dict) -> Iterat
 
 def with_figures(readme: str, limits: dict) -> str:
     """The README with the lessons' seconds and memory in its table."""
-    for lesson, own in limits["lessons"].items():
+    for lesson, own in limits.items():
         seconds = -(-own["seconds"] // 10) * 10  # up to the next ten
         row = re.compile(
             rf"^(\|[^|]*\| \[.*?\]\(notebooks/{lesson}\.ipynb\).*?\| )[^|]* s \| [^|]* GB \|", re.M
@@ -94,42 +96,59 @@ def with_figures(readme: str, limits: dict) -> str:
     return readme
 
 
-def measure(paths: list[Path], folder: Path) -> dict:
-    """Run the lessons one after another; as `budget` gives it."""
-    store, figures, loops = colab.snapshot(folder), {}, [loop_seconds()]
-    for path in paths:
-        print(f"{path.stem} ", end="", flush=True)
-        run = colab.run(path, folder / path.stem, store)
+def on_cores(number: int) -> None:
+    """Keep this process and what it starts on some cores, where the system can do that."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:number])
+
+
+def measure(lesson: Path, folder: Path, store: Path) -> dict[str, float]:
+    """The figures of one lesson, as `budget` gives them, with `loop`, timed beside it."""
+    read = colab.run(lesson, folder / "read", store)
+    before = loop_seconds()
+    tested = colab.run(lesson, folder / "tested", store, ONE_THREAD)
+    for run in (read, tested):
         if not run.well:
-            print(f"FAILED\n{run.text}")
-            raise SystemExit(1)
-        figures[path.stem] = {
-            "seconds": round(run.seconds),
-            "cpu_seconds": round(run.cpu_seconds),
-            "memory": round(run.memory, 2),
-        }
-        loops.append(loop_seconds())
-        print(figures[path.stem], flush=True)
-    return {"loop": round(sorted(loops)[len(loops) // 2], 4), "lessons": figures}
+            raise notebooks.LessonError(f"{lesson.stem} failed:\n{run.text}")
+    return {
+        "seconds": round(read.seconds),
+        "cpu_seconds": round(tested.cpu_seconds),
+        "memory": round(max(read.memory, tested.memory), 2),
+        "loop": round(min(before, loop_seconds()), 4),
+    }
 
 
 def main(words: list[str]) -> int:
     """The command line; the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cores", type=int, default=2, help="how many the lessons may use")
-    chosen = parser.parse_args(words)
+    if words[1:] or any(word.startswith("-") for word in words):
+        print(__doc__)
+        return 2
     if not hasattr(os, "wait4"):
         print("Windows does not tell what a process has used: measure on Linux or macOS")
         return 1
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: chosen.cores])
-    with tempfile.TemporaryDirectory(prefix="budget-", ignore_cleanup_errors=True) as name:
-        found = measure(notebooks.lessons(ROOT / "notebooks"), Path(name).resolve())
-    notebooks.write(BUDGET, json.dumps(found, indent=2) + "\n")
-    readme = ROOT / "README.md"
-    notebooks.write(readme, with_figures(readme.read_text(encoding="utf-8"), found))
+    on_cores(2)
+    known = budget() if BUDGET.exists() else {}
+    try:
+        with tempfile.TemporaryDirectory(prefix="budget-", ignore_cleanup_errors=True) as name:
+            folder = Path(name).resolve()
+            store = colab.snapshot(folder)
+            for path in notebooks.lessons(ROOT / "notebooks", *words):
+                print(f"{path.stem} ", end="", flush=True)
+                known[path.stem] = measure(path, folder / path.stem, store)
+                print(known[path.stem], flush=True)
+                write(known)
+    except notebooks.LessonError as error:
+        print(error, file=sys.stderr)
+        return 1
     print(f"written to {BUDGET.relative_to(ROOT).as_posix()} and README.md")
     return 0
+
+
+def write(known: dict) -> None:
+    """Store the figures, and put them into the README."""
+    notebooks.write(BUDGET, json.dumps(known, indent=2, sort_keys=True) + "\n")
+    readme = ROOT / "README.md"
+    notebooks.write(readme, with_figures(readme.read_text(encoding="utf-8"), known))
 
 
 if __name__ == "__main__":

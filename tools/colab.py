@@ -111,8 +111,8 @@ def environment(store: Path, root: Path = ROOT) -> dict[str, str]:
     }
 
 
-def run(lesson: Path, folder: Path, store: Path) -> Run:
-    """Run one lesson alone in `folder`, which is empty."""
+def run(lesson: Path, folder: Path, store: Path, more: dict[str, str] | None = None) -> Run:
+    """Run one lesson alone in `folder`, which is empty, with `more` in its environment."""
     place = folder / "content"
     place.mkdir(parents=True)
     shutil.copy(lesson, place)
@@ -123,7 +123,11 @@ def run(lesson: Path, folder: Path, store: Path) -> Run:
     begin = time.perf_counter()
     with (folder / "output.txt").open("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
-            words, cwd=ROOT, env=environment(store), stdout=output, stderr=subprocess.STDOUT
+            words,
+            cwd=ROOT,
+            env=environment(store) | (more or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
         status, cpu, memory = wait(process)
         output.seek(0)

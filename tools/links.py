@@ -60,7 +60,10 @@ def values(text: str, table: str) -> dict[str, str]:
 def home(root: Path) -> Home:
     """The setting of the course in `root`."""
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
-    return Home(**values(text, "tool.course"))
+    found = values(text, "tool.course")
+    if set(found) != {"repository", "ref"}:
+        raise SystemExit('pyproject.toml: [tool.course] needs repository = "owner/name" and ref')
+    return Home(**found)
 
 
 def setting_complaints(root: Path) -> Iterator[str]:
@@ -113,6 +116,8 @@ def complaints(root: Path) -> Iterator[str]:
     for path in sorted(root.glob("notebooks/*.ipynb")):
         if home(root).badge(path.name, "") not in readme:
             yield f"README.md: no badge for {path.name}"
+        if home(root).install() not in path.read_text(encoding="utf-8"):
+            yield f"notebooks/{path.name}: no line '{home(root).install()}' in the set-up cell"
 
 
 def main(words: list[str]) -> int:
@@ -120,7 +125,9 @@ def main(words: list[str]) -> int:
     if words == ["write"]:
         for path, text, right in mended(ROOT):
             if text != right:
-                path.write_text(right, encoding="utf-8", newline="\n")
+                part = path.with_name(path.name + ".part")  # a file is replaced whole or not at all
+                part.write_text(right, encoding="utf-8", newline="\n")
+                part.replace(path)
                 print(f"mended {path.relative_to(ROOT).as_posix()}")
         return 0
     if words != ["check"]:

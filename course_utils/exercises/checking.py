@@ -3,7 +3,7 @@
 Prints one line, `01.1 not attempted`, `01.1 not yet: ...` or `01.1 passed`, and never raises for
 what the answer does, nor for a name that does not exist (`01.6 unknown: ...`), so that no exercise
 stops a lecture. In strict mode (the environment variable COURSE_STRICT=1, for CI) anything but
-*passed* raises.
+*passed* raises. In a notebook it is written down what passed and what was tried: see `progress`.
 
 The exercises of a lesson are in a module of their own, which is imported when one of them is
 checked. How an answer is judged is in `comparing`.
@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+
+from course_utils.exercises.progress import record
 
 NOT_ATTEMPTED, NOT_YET, PASSED, UNKNOWN = "not attempted", "not yet", "passed", "unknown"
 
@@ -138,6 +140,8 @@ def check(name: Any, answer: Any, *, strict: bool | None = None) -> Result:
     else:
         result = _judge(exercise, answer)
     print(result)
+    if result.status in (NOT_YET, PASSED):
+        record(result.name, result.passed)
     if strict is None:
         strict = os.environ.get("COURSE_STRICT", "0") not in ("", "0")
     if strict and not result.passed:
