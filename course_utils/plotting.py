@@ -138,7 +138,8 @@ def heatmap(
     ax.set_title(title)
     for (row, column), value in numpy.ndenumerate(values) if numbers else ():
         red, green, blue, _ = ax.images[-1].to_rgba(value)
-        dark = 0.30 * red + 0.59 * green + 0.11 * blue < 0.5
+        # Relative luminance (WCAG): below 0.18 white stands out more, above it black.
+        dark = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 < 0.18
         ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=FONT_SIZE - 4,
                 color="white" if dark else "black")  # fmt: skip
     _frame(ax, links)

@@ -67,7 +67,7 @@ def test_heatmap_of_negative_numbers_is_white_at_zero():
     below, zero, above = ax.images[0].to_rgba(values.numpy())[0, :, :3]
     assert zero == pytest.approx([1, 1, 1], abs=0.01)
     assert below[2] > below[0] and above[0] > above[2], "blue below, orange above"
-    assert [text.get_color() for text in ax.texts] == ["white", "black", "white"]
+    assert [text.get_color() for text in ax.texts] == ["white", "black", "black"]
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 4)])

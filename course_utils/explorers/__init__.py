@@ -8,13 +8,16 @@ from course_utils.explorers.attention import (
 )
 from course_utils.explorers.gaps import gap_bars, gap_explorer, gap_picture
 from course_utils.explorers.merges import merge_stepper, merge_table, tokenizer_explorer
+from course_utils.explorers.pages import AttentionExample, attention_page
 from course_utils.explorers.pictures import rollout_explorer, rollout_picture
 from course_utils.explorers.pieces import segments_picture
 from course_utils.explorers.sampling import next_token_bars, sampling_explorer
 
 __all__ = [
+    "AttentionExample",
     "attention_explorer",
     "attention_map",
+    "attention_page",
     "gap_bars",
     "gap_explorer",
     "gap_picture",

@@ -50,7 +50,7 @@ def panel(ax, title, attention):
     if attention:
         for x, weight in zip(reader, WEIGHTS, strict=True):
             arrow(ax, (x, 0.4), (writer[1], 0.4), PALETTE["green"], 0.8 + 7 * weight, bend=-0.28)
-            ax.text(x - 0.02, 0.62, f"{weight:.2f}", ha="right", va="bottom", fontsize=13,
+            ax.text(x - 0.02, 0.62, f"{weight:.2f}", ha="right", va="bottom", fontsize=14,
                     color=PALETTE["green"], weight="bold")  # fmt: skip
     else:
         middle = (reader[-1] + writer[0]) / 2
