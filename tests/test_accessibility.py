@@ -219,7 +219,9 @@ def test_faint_text_is_noticed():
 @pytest.mark.parametrize("smallest", [0.0, -1.0])
 def test_numbers_in_heat_maps_stand_out(smallest):
     values = torch.linspace(smallest, 1, 41)[None]
-    ax = plotting.heatmap(values, columns=range(41), rows="r", smallest=smallest, numbers=True)
+    ax = plotting.heatmap(
+        values, columns=[*map(str, range(41))], rows=["r"], smallest=smallest, numbers=True
+    )
     shades = ax.images[0].to_rgba(values.numpy())[0, :, :3]
     found = [contrast(t.get_color(), shade) for t, shade in zip(ax.texts, shades, strict=True)]
     assert min(found) >= TEXT
