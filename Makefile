@@ -27,7 +27,7 @@ CODE := course_utils tests tools benchmarks img notebooks exercises docs
 
 help: ## list the targets (this text)
 	@echo "Usage: make TARGET. Most targets set up .venv first, if that is not done yet."
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo "Options: PYTHON=python3.12 (for setup), LESSON=01 (run, notebooks), FORCE=1 (run, notebooks),"
 	@echo "         SET=\"NAME=value ...\" (run: other parameters), JOBS=2 (tests), ARGS=\"...\" (handed on)."
 
@@ -66,7 +66,7 @@ budget: setup ## measure seconds and memory of the lessons, one by one, for the 
 	@$(VENV_PYTHON) tools/budget.py $(LESSON)
 
 canary: setup ## try the newest versions of everything in a fresh environment (half an hour)
-	@$(VENV_PYTHON) tools/canary.py $(ARGS)
+	@$(VENV_PYTHON) tools/canary.py --jobs $(JOBS) $(ARGS)
 
 mistakes: setup ## plant known mistakes in a copy of the package: the fast tests must see each
 	@$(VENV_PYTHON) tools/mistakes.py $(ARGS)
