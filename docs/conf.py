@@ -21,6 +21,7 @@ html_title = project
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_extra_path = ["../extra"]
+html_sidebars = {"index": [], "search": [], "notebooks/*": [], "docs/*": []}
 html_css_files = ["course.css"]
 html_context = {"default_mode": "auto"}
 html_copy_source = False

@@ -18,10 +18,13 @@ from pathlib import Path
 
 import links
 import nbformat
+
 import notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 TITLE = "Attention and transformers"
+# Where a lesson's file name, with a capital, does not do for the head of the page.
+SHORT = {"seq2seq_attention": "Seq2seq", "bpe": "BPE", "gpt": "GPT", "bert": "BERT", "vit": "ViT"}
 TREE = """
 ```{toctree}
 :hidden:
@@ -104,6 +107,12 @@ def write_attention(source: Path) -> None:
     page.write_text(text, encoding="utf-8")
 
 
+def short(stem: str) -> str:
+    """A lesson's name for the head of the page: "02_transformer" is "2 Transformer"."""
+    number, _, name = stem.partition("_")
+    return f"{int(number)} {SHORT.get(name) or name.replace('_', ' ').capitalize()}"
+
+
 def write_front(source: Path, lessons: list[Path], readme: str) -> None:
     """The front page: docs/index.md at the top of the site, with the lessons' table."""
     page = source / "docs" / "index.md"
@@ -111,9 +120,18 @@ def write_front(source: Path, lessons: list[Path], readme: str) -> None:
     page.unlink()
     # Its links start from docs/, the table's from the clone.
     text = re.sub(r"\]\((?!\.\./|https?:|notebooks/|img/)", "](docs/", text).replace("](../", "](")
-    first = "\n".join(f"notebooks/{path.stem}" for path in lessons)
-    pages = ["teaching/index", "sources", "attention", "slides"]
-    more = [f"docs/{name}" for name in pages if (source / "docs" / f"{name}.md").exists()]
+    first = "\n".join(f"{short(path.stem)} <notebooks/{path.stem}>" for path in lessons)
+    pages = {
+        "Attention to try": "attention",
+        "Teaching": "teaching/index",
+        "Slides": "slides",
+        "Sources": "sources",
+    }
+    more = [
+        f"{name} <docs/{page}>"
+        for name, page in pages.items()
+        if (source / "docs" / f"{page}.md").exists()
+    ]
     (source / "index.md").write_text(text + TREE % (first, "\n".join(more)), encoding="utf-8")
     guides = source / "docs" / "teaching" / "index.md"
     names = "\n".join(path.stem for path in sorted(guides.parent.glob("[0-9]*.md")))
@@ -129,22 +147,27 @@ def find_mathjax() -> Path:
     return Path(place.origin).parent / "static" / "mathjax" / "tex-svg.js"
 
 
-def main(words: list[str]) -> int:
-    """The command line; the exit status."""
-    if words:
-        print(__doc__)
-        return 2
+def build(source: Path, target: Path) -> int:
+    """Make the site in `target` by way of `source`, both new folders; Sphinx's exit status."""
     from sphinx.cmd.build import build_main
 
-    source, target = ROOT / "build" / "book_source", ROOT / "build" / "book"
-    for folder in (source, target):
-        shutil.rmtree(folder, ignore_errors=True)
     source.mkdir(parents=True)
     prepare(source)
     os.environ["BOOK_TITLE"] = TITLE
     os.environ["BOOK_REPOSITORY"] = f"{links.GITHUB}/{links.home(ROOT).repository}"
     options = ["-q", "-W", "--keep-going", "-b", "html", "-c", str(source / "docs")]
-    if status := build_main([*options, str(source), str(target)]):
+    return build_main([*options, str(source), str(target)])
+
+
+def main(words: list[str]) -> int:
+    """The command line; the exit status."""
+    if words:
+        print(__doc__)
+        return 2
+    source, target = ROOT / "build" / "book_source", ROOT / "build" / "book"
+    for folder in (source, target):
+        shutil.rmtree(folder, ignore_errors=True)
+    if status := build(source, target):
         print("the site could not be made: see the warnings above", file=sys.stderr)
         return status
     print(f"the site is in {(target / 'index.html').relative_to(ROOT).as_posix()}")

@@ -178,10 +178,12 @@ def judge(runs: dict[str, Said], number: str, wrong: list[str]) -> Iterator[Row]
             if state != right:
                 wrong.append(f"{name}: the check says '{state}', expected '{right}'")
         lines = mistaken.lines.get(name, [])
-        lines += ["nothing"] * (len(known) - len(lines))
+        if len(lines) != len(known):
+            wrong.append(f"{name}: {len(lines)} lines, expected {len(known)}, one per wrong answer")
         bad = [(k, line) for k, line in zip(known, lines, strict=False) if not k.fits(name, line)]
         wrong += [f"{name}: the check says '{line}', expected '{k.hint}'" for k, line in bad]
-        yield Row(name, exercise.title, *states, len(known) - len(bad), len(known))
+        rejected = min(len(lines), len(known)) - len(bad)
+        yield Row(name, exercise.title, *states, rejected, len(known))
 
 
 def one_line(lines: list[str], name: str) -> str:
