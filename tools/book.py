@@ -103,6 +103,7 @@ def write_attention(source: Path) -> None:
     attention_demo.write(source / "extra" / "attention.html")
     page = source / "docs" / "attention.md"
     frame = '<iframe class="view" src="../attention.html" title="Where BERT and GPT look"></iframe>'
+    frame += '\n\n<a href="../attention.html">The page alone</a>'
     text = page.read_text(encoding="utf-8").replace("IFRAME", frame)
     page.write_text(text, encoding="utf-8")
 
