@@ -89,6 +89,10 @@ class Preprocessing:
         ValueError, TypeError, FileNotFoundError
             When there is none, a file is no picture, or an array is not one of these.
         """
+        return self.normalise(self.resized(pictures))
+
+    def resized(self, pictures: Iterable[Any]) -> UInt8[Tensor, "B C Y X"]:
+        """The same, as bytes: a quarter of the memory of numbers."""
         side, ready = self.crop or self.size, []
         from PIL import Image
 
@@ -101,7 +105,7 @@ class Preprocessing:
             ready.append(to_bytes(picture))
         if not ready:
             raise ValueError("there is no picture to prepare: give a list of one or more")
-        return self.normalise(torch.stack(ready))
+        return torch.stack(ready)
 
     def normalise(self, pictures: UInt8[Tensor, "B C Y X"]) -> Float[Tensor, "B C Y X"]:
         """Bytes to numbers around 0; sizes stay what they are."""

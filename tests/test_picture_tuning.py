@@ -113,8 +113,11 @@ def test_shifts_move_each_picture_its_own_way_and_bring_in_black():
 class _Grey(Preprocessing):
     """Takes pictures of any size and number of channels, so that a test sees what moves."""
 
-    def __call__(self, pictures):
-        return (torch.stack(list(pictures)).float() / 255 - 0.3) / 0.4
+    def resized(self, pictures):
+        return torch.stack(list(pictures))
+
+    def normalise(self, pictures):
+        return (pictures.float() / 255 - 0.3) / 0.4
 
 
 def test_shifted_by_nothing_is_the_same_and_by_much_is_black():
