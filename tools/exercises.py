@@ -55,12 +55,12 @@ def tags_of(found: dict[str, Any]) -> list[str]:
 
 
 def section(cells: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The cells from the heading of the exercises to the next section."""
+    """The cells from the heading of the exercises to the next section, without the lecturer's."""
     inside = False
     for found in cells:
         if found["cell_type"] == "markdown" and source_of(found).startswith("## "):
             inside = source_of(found).startswith(HEADING)
-        if inside:
+        if inside and found["metadata"].get("slideshow", {}).get("slide_type") != "notes":
             yield found
 
 
