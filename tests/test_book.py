@@ -210,7 +210,8 @@ COLOURS = """element => {
 def test_texts_stand_out_in_light_and_dark(scheme: str, visit) -> None:
     page = visit("notebooks/02_transformer.html", scheme=scheme)
     assert page.locator("html").get_attribute("data-theme") == scheme
-    for place in ("article p", "article h2", "article p a", "article .highlight .k", "header .nav-link"):
+    places = ("article p", "article h2", "article p a", "article .highlight .k", "header .nav-link")
+    for place in places:
         ink, ground = page.locator(place).first.evaluate(COLOURS)
         rgb = [[int(n) / 255 for n in re.findall(r"\d+", text)[:3]] for text in (ink, ground)]
         assert contrast(*rgb) >= 4.5, (place, ink, ground)

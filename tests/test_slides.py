@@ -34,7 +34,8 @@ LOOK = """([width, height, prose, code]) => {
     if ((hides || node.matches('pre, .input, .outputs')) && node.scrollWidth > node.clientWidth + 1)
       say('wider than its box', node);
     if (hides && node.scrollHeight > node.clientHeight + 1) say('scrolls', node);
-    if (node.matches('img') && /^(No description.*)?$/.test(node.alt.trim())) say('picture without words', node);
+    if (node.matches('img') && /^(No description.*)?$/.test(node.alt.trim()))
+      say('picture without words', node);
     if (node.matches('img') && !node.naturalWidth) say('picture does not load', node);
     if (node.matches('.too-full')) say('too full', node);
   }
