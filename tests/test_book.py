@@ -70,9 +70,8 @@ def complaints(site: Path) -> Iterator[str]:
             elif place and target in pages and place not in pages[target].places:
                 yield f"{name}: {address} leads to no place on that page"
     for path in site.rglob("*.css"):
-        for address in re.findall(
-            r"(?:url\(|@import\s*)[\"']?(//|https?:[^\"')]*)", path.read_text()
-        ):
+        text = path.read_text(encoding="utf-8")
+        for address in re.findall(r"(?:url\(|@import\s*)[\"']?(//|https?:[^\"')]*)", text):
             yield f"{path.relative_to(site).as_posix()}: loads {address}"
 
 
@@ -138,8 +137,8 @@ def chromium() -> Iterator:
 
 @pytest.fixture
 def visit(chromium, site: Path) -> Iterator:
-    """Opens a page of the site; at the end no other machine must have been asked."""
-    asked, contexts = [], []
+    """Opens a page; at the end no other machine was asked, and no JavaScript failed."""
+    asked, contexts, errors = [], [], []
 
     def note(request) -> None:
         if not request.url.startswith(("file:", "data:", "blob:", "about:")):
@@ -153,13 +152,14 @@ def visit(chromium, site: Path) -> Iterator:
         contexts.append(context)
         opened = context.new_page()
         opened.on("request", note)
+        opened.on("pageerror", lambda error: errors.append(str(error)))
         opened.goto(f"{site.as_uri()}/{page}")
         return opened
 
     yield visit
     for context in contexts:
         context.close()
-    assert asked == []
+    assert asked == [] and errors == []
 
 
 WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -180,6 +180,7 @@ def test_page_fits_a_phone_and_twice_the_size(page: str, visit) -> None:
 def test_search_finds_and_opens_a_lesson(visit) -> None:
     page = visit("search.html?q=Bahdanau")
     page.wait_for_selector("#search-results li a")
+    page.wait_for_timeout(1000)  # excerpts of the pages found come a moment later
     page.locator("#search-results li a", has_text="Lesson 1").first.click()
     page.wait_for_url("**/01_seq2seq_attention.html*")
     assert "Lesson 1" in page.locator("h1").first.inner_text()
@@ -210,8 +211,8 @@ COLOURS = """element => {
 def test_texts_stand_out_in_light_and_dark(scheme: str, visit) -> None:
     page = visit("notebooks/02_transformer.html", scheme=scheme)
     assert page.locator("html").get_attribute("data-theme") == scheme
-    places = ("article p", "article h2", "article p a", "article .highlight .k", "header .nav-link")
-    for place in places:
+    places = ["article p", "article h2", "article p a", "article .highlight .k"]
+    for place in [*places, "article .text_html td", "header .nav-link"]:
         ink, ground = page.locator(place).first.evaluate(COLOURS)
         rgb = [[int(n) / 255 for n in re.findall(r"\d+", text)[:3]] for text in (ink, ground)]
         assert contrast(*rgb) >= 4.5, (place, ink, ground)

@@ -23,6 +23,7 @@ import notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 TITLE = "Attention and transformers"
+REPOSITORY = f"{links.GITHUB}/{links.home(ROOT).repository}"
 # Where a lesson's file name, with a capital, does not do for the head of the page.
 SHORT = {"seq2seq_attention": "Seq2seq", "bpe": "BPE", "gpt": "GPT", "bert": "BERT", "vit": "ViT"}
 TREE = """
@@ -118,6 +119,7 @@ def write_front(source: Path, lessons: list[Path], readme: str) -> None:
     """The front page: docs/index.md at the top of the site, with the lessons' table."""
     page = source / "docs" / "index.md"
     text = page.read_text(encoding="utf-8").replace("LESSONS", lesson_table(readme))
+    text = text.replace("REPOSITORY", REPOSITORY)
     page.unlink()
     # Its links start from docs/, the table's from the clone.
     text = re.sub(r"\]\((?!\.\./|https?:|notebooks/|img/)", "](docs/", text).replace("](../", "](")
@@ -155,7 +157,7 @@ def build(source: Path, target: Path) -> int:
     source.mkdir(parents=True)
     prepare(source)
     os.environ["BOOK_TITLE"] = TITLE
-    os.environ["BOOK_REPOSITORY"] = f"{links.GITHUB}/{links.home(ROOT).repository}"
+    os.environ["BOOK_REPOSITORY"] = REPOSITORY
     options = ["-q", "-W", "--keep-going", "-b", "html", "-c", str(source / "docs")]
     return build_main([*options, str(source), str(target)])
 
