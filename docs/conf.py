@@ -14,7 +14,7 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
-# In lessons, tables without a head row and headings below details are meant.
+# Live views have no picture without a kernel; a still one stands before each.
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 html_title = project
