@@ -63,7 +63,7 @@ colab: setup ## run the lessons as Colab does: alone in an empty folder, the cou
 	@$(VENV_PYTHON) tools/colab.py $(LESSON)
 
 budget: setup ## measure seconds and memory of the lessons, one by one, for the README's table
-	@$(VENV_PYTHON) tools/budget.py $(LESSON)
+	@$(VENV_PYTHON) tools/budget.py
 
 canary: setup ## try the newest versions of everything in a fresh environment (half an hour)
 	@$(VENV_PYTHON) tools/canary.py --jobs $(JOBS) $(ARGS)

@@ -30,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_lesson_runs_as_on_colab_within_its_budget(
     lesson: Path, store: Path, tmp_path: Path
 ) -> None:
-    run = colab.run(lesson, tmp_path, store, budget.ONE_THREAD)
+    run = colab.run(lesson, tmp_path, store)
     loop = budget.loop_seconds()
     found = {"cpu_seconds": run.cpu_seconds, "memory": run.memory, "loop": loop}
     notebooks.write(ROOT / "build" / "lessons" / f"{lesson.stem}.json", json.dumps(found))

@@ -1,12 +1,13 @@
 """Seconds and memory of the lessons: measure them one by one, and hold them to it.
 
-    python tools/budget.py [LESSON]     # half an hour on a machine that does nothing else
+    python tools/budget.py     # half an hour on a machine that does nothing else
 
 Writes `tests/budget.json`, and the columns *run* and *memory* of the README's table. Each lesson
-runs alone, as on Colab (see colab.py): once on two cores, as a reader has it, for seconds and
-memory; and once with one thread, as in the tests, for processor seconds. The tests run every lesson
-anyway, and compare: a lesson that needs half as much again as its budget fails. Machines differ,
-and other work slows them; so processor seconds are counted in units of a loop that is timed beside.
+runs as on Colab (see colab.py): once alone on two cores, as a reader has it, for seconds and
+memory; and once with other lessons beside it, as in the tests, for processor seconds
+(cores that share their parts need up to twice as many when all are busy). The tests run every
+lesson anyway, and compare: a lesson that needs half as much again as its budget fails. Machines
+differ, so processor seconds are counted in units of a loop that is timed beside the lesson.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import colab
@@ -27,8 +29,7 @@ import notebooks
 ROOT = Path(__file__).resolve().parents[1]
 BUDGET = ROOT / "tests" / "budget.json"
 MOST = 1.5
-# As the tests run the lessons, several at a time: more threads than cores only wait for each other.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_THREAD_LIMIT": "1"}
+CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
 
 
 def loop_seconds(tries: int = 5) -> float:
@@ -45,7 +46,7 @@ def loop_seconds(tries: int = 5) -> float:
 
 def one_loop(torch) -> float:
     """One try: Python, small and large matrices."""
-    begin = time.process_time()
+    begin = time.thread_time()
     small, large, total = torch.ones(16, 16), torch.ones(256, 256), 0
     for step in range(20_000):
         total += step % 7
@@ -53,7 +54,7 @@ def one_loop(torch) -> float:
             small = (small @ small).clamp(max=1.0)
         if step % 100 == 0:
             large = (large @ large).clamp(max=1.0)
-    return time.process_time() - begin
+    return time.thread_time() - begin
 
 
 def budget() -> dict:
@@ -99,44 +100,56 @@ def with_figures(readme: str, limits: dict) -> str:
 def on_cores(number: int) -> None:
     """Keep this process and what it starts on some cores, where the system can do that."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:number])
+        os.sched_setaffinity(0, sorted(CORES)[:number])
 
 
-def measure(lesson: Path, folder: Path, store: Path) -> dict[str, float]:
-    """The figures of one lesson, as `budget` gives them, with `loop`, timed beside it."""
-    read = colab.run(lesson, folder / "read", store)
-    before = loop_seconds()
-    tested = colab.run(lesson, folder / "tested", store, ONE_THREAD)
-    for run in (read, tested):
-        if not run.well:
-            raise notebooks.LessonError(f"{lesson.stem} failed:\n{run.text}")
-    return {
-        "seconds": round(read.seconds),
-        "cpu_seconds": round(tested.cpu_seconds),
-        "memory": round(max(read.memory, tested.memory), 2),
-        "loop": round(min(before, loop_seconds()), 4),
-    }
+def checked(lesson: Path, run: colab.Run) -> colab.Run:
+    """The run, if all is well in it."""
+    if not run.well:
+        raise notebooks.LessonError(f"{lesson.stem} failed:\n{run.text}")
+    return run
+
+
+def alone(lesson: Path, folder: Path, store: Path) -> dict[str, float]:
+    """Seconds and memory of a lesson that has two cores for itself."""
+    run = checked(lesson, colab.run(lesson, folder / f"{lesson.stem}_alone", store))
+    return {"seconds": round(run.seconds), "memory": round(run.memory, 2)}
+
+
+def beside(lesson: Path, folder: Path, store: Path) -> dict[str, float]:
+    """Processor seconds of a lesson among others, and of the loop."""
+    run = checked(lesson, colab.run(lesson, folder / f"{lesson.stem}_beside", store))
+    return {"cpu_seconds": round(run.cpu_seconds), "loop": round(loop_seconds(), 4)}
+
+
+def measure(lessons: list[Path], folder: Path) -> dict[str, dict[str, float]]:
+    """The figures of all lessons, as `budget` gives them."""
+    store, found = colab.snapshot(folder), {}
+    on_cores(2)
+    for path in lessons:
+        print(f"{path.stem} alone: ", end="", flush=True)
+        found[path.stem] = alone(path, folder, store)
+        print(found[path.stem], flush=True)
+    on_cores(len(CORES))
+    with ThreadPoolExecutor(len(CORES)) as pool:
+        runs = pool.map(lambda path: beside(path, folder, store), lessons)
+        for path, more in zip(lessons, runs, strict=True):
+            found[path.stem] |= more
+            print(f"{path.stem} beside others: {more}", flush=True)
+    return found
 
 
 def main(words: list[str]) -> int:
     """The command line; the exit status."""
-    if words[1:] or any(word.startswith("-") for word in words):
+    if words:
         print(__doc__)
         return 2
     if not hasattr(os, "wait4"):
         print("Windows does not tell what a process has used: measure on Linux or macOS")
         return 1
-    on_cores(2)
-    known = budget() if BUDGET.exists() else {}
     try:
         with tempfile.TemporaryDirectory(prefix="budget-", ignore_cleanup_errors=True) as name:
-            folder = Path(name).resolve()
-            store = colab.snapshot(folder)
-            for path in notebooks.lessons(ROOT / "notebooks", *words):
-                print(f"{path.stem} ", end="", flush=True)
-                known[path.stem] = measure(path, folder / path.stem, store)
-                print(known[path.stem], flush=True)
-                write(known)
+            write(measure(notebooks.lessons(ROOT / "notebooks"), Path(name).resolve()))
     except notebooks.LessonError as error:
         print(error, file=sys.stderr)
         return 1

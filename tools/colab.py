@@ -111,8 +111,8 @@ def environment(store: Path, root: Path = ROOT) -> dict[str, str]:
     }
 
 
-def run(lesson: Path, folder: Path, store: Path, more: dict[str, str] | None = None) -> Run:
-    """Run one lesson alone in `folder`, which is empty, with `more` in its environment."""
+def run(lesson: Path, folder: Path, store: Path) -> Run:
+    """Run one lesson alone in `folder`, which is empty."""
     place = folder / "content"
     place.mkdir(parents=True)
     shutil.copy(lesson, place)
