@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import nbformat
@@ -145,16 +146,14 @@ def running_lab(root: Path, folder: Path) -> Iterator[Lab]:
         When it ends by itself or does not answer; the text holds its log.
     """
     lab = Lab(folder, free_port(), secrets.token_hex(8))
-    tool = load_tool("lab")
-    tool.ROOT = root
     more = ["--no-browser", f"--port={lab.port}", f"--IdentityProvider.token={lab.token}"]
     more += [f"--LabApp.app_settings_dir={folder / '.venv/share/jupyter/lab/settings'}"]
     more += ["--LabApp.expose_app_in_browser=True"]
     write_settings(folder)
+    with patch.object(load_tool("lab"), "ROOT", root):
+        words = load_tool("lab").command(*more)
     with open(folder / "log", "w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            tool.command(*more), env=environment(folder), stdout=log, stderr=log, cwd=root
-        )
+        process = subprocess.Popen(words, env=environment(folder), stdout=log, stderr=log, cwd=root)
         try:
             wait_for(lab, process)
             yield lab

@@ -363,7 +363,11 @@ def test_wheel_carries_the_code_and_the_data(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "pip", *words], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    code = {p.relative_to(ROOT).as_posix() for p in ROOT.glob("course_utils/**/*.py")}
+    code = {
+        path.relative_to(ROOT).as_posix()
+        for ending in ("py", "html")
+        for path in ROOT.glob(f"course_utils/**/*.{ending}")
+    }
     files = [path for path in ROOT.glob("data/**/*") if path.is_file()]
     data = {f"course_utils/_data/{path.relative_to(ROOT / 'data').as_posix()}" for path in files}
     assert inside == code | data

@@ -125,7 +125,7 @@ def run(lesson: Path, folder: Path, store: Path) -> Run:
         process = subprocess.Popen(
             words,
             cwd=ROOT,
-            env=environment(store) | (more or {}),
+            env=environment(store),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
