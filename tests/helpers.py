@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -74,3 +75,27 @@ ODD_RESULTS = [
     *((torch.zeros(3, 1, 8), {}), (torch.zeros(3, 1, 8), {"keys": Odd(), "values": None})),
     *((1, {"keys": 1, "values": 2}), (Odd(), Odd()), float("inf"), -float("inf"), 10**400),
 ]
+
+
+def texts_in(axes):
+    """All words of a drawing that can be seen, and where they stand."""
+    found = []
+    for ax in axes:
+        found += [*ax.texts, ax.title]
+        for axis in (ax.xaxis, ax.yaxis) if ax.axison else ():
+            low, high = sorted(axis.get_view_interval())  # labels outside are not drawn
+            labels = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+            found += [axis.label, *(label for place, label in labels if low <= place <= high)]
+    return [(text, text.get_window_extent()) for text in found if text.get_text()]
+
+
+def check_words(figure, smallest: float) -> None:
+    """The words of a figure are large enough; none is cut, none touches another."""
+    figure.draw_without_rendering()
+    places = texts_in(figure.axes)
+    assert min(word.get_fontsize() for word, _ in places) >= smallest
+    for word, place in places:
+        assert place.x0 >= -1 and place.y0 >= -1, f"{word} is cut"
+        assert place.x1 <= figure.bbox.x1 + 1 and place.y1 <= figure.bbox.y1 + 1, f"{word} is cut"
+    for (one, left), (two, right) in itertools.combinations(places, 2):
+        assert not left.shrunk(0.98, 0.9).overlaps(right.shrunk(0.98, 0.9)), f"{one} over {two}"

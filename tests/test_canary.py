@@ -6,13 +6,10 @@ import doctest
 import sys
 from pathlib import Path
 
-import pytest
-from conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "tools"))
-
 import canary
+import pytest
 import setup_venv
+from conftest import ROOT
 
 OWNERS = {"transformers": "transformers", "sklearn": "scikit-learn", "pluggy": "pluggy"}
 OWNERS |= {

@@ -6,22 +6,18 @@ import copy
 import json
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
+import solving
 from conftest import ROOT
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+import exercises as tool
 from course_utils.exercises.checking import LESSONS
 from course_utils.exercises.checking import exercises as checked
-
-sys.path.insert(0, str(ROOT / "tools"))
-import solving
-
-import exercises as tool
 
 BOOKS = sorted((ROOT / "exercises").glob("[0-9][0-9]_*.ipynb"))
 LESSON_FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -1,11 +1,9 @@
 """BERT's gaps: the bars are the model's probabilities, the map its attention; the view obeys."""
 
-import itertools
-
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from helpers import shake
+from helpers import check_words, shake
 from matplotlib.colors import to_hex
 
 from course_utils.explorers import gap_bars, gap_explorer, gap_picture, gaps
@@ -191,18 +189,6 @@ def test_gap_picture_of_a_long_text_has_bars_and_says_why_there_is_no_map(model,
     assert words_of(ax.texts) == said
 
 
-def texts_in(axes):
-    """All words of a picture that can be seen, and where they stand."""
-    found = []
-    for ax in axes:
-        found += [*ax.texts, ax.title]
-        for axis in (ax.xaxis, ax.yaxis) if ax.axison else ():
-            low, high = sorted(axis.get_view_interval())  # labels outside are not drawn
-            labels = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
-            found += [axis.label, *(label for place, label in labels if low <= place <= high)]
-    return [(text, text.get_window_extent()) for text in found if text.get_text()]
-
-
 @pytest.mark.parametrize(
     ("text", "smallest"),
     [
@@ -217,16 +203,8 @@ def texts_in(axes):
 )
 def test_gap_picture_nothing_is_cut_and_no_words_touch(model, text, smallest):
     axes = gap_picture(model, TOKENIZER, text)
-    figure = axes[0].figure
-    figure.draw_without_rendering()
-    places = texts_in(figure.axes)
-    assert min(word.get_fontsize() for word, _ in places) >= smallest
-    assert figure.get_size_inches()[0] <= 12.01
-    for word, place in places:
-        assert place.x0 >= -1 and place.y0 >= -1, f"{word} is cut"
-        assert place.x1 <= figure.bbox.x1 + 1 and place.y1 <= figure.bbox.y1 + 1, f"{word} is cut"
-    for (one, left), (two, right) in itertools.combinations(places, 2):
-        assert not left.shrunk(0.98, 0.9).overlaps(right.shrunk(0.98, 0.9)), f"{one} over {two}"
+    assert axes[0].figure.get_size_inches()[0] <= 12.01
+    check_words(axes[0].figure, smallest)
 
 
 @pytest.fixture

@@ -13,15 +13,12 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
-import pytest
-from conftest import ROOT
-from packaging.requirements import Requirement
-
-sys.path.insert(0, str(ROOT / "tools"))
-
 import install_offline
 import offline_pack
+import pytest
 import setup_venv
+from conftest import ROOT
+from packaging.requirements import Requirement
 
 PROJECT = """[build-system]
 requires = ["hatchling"]

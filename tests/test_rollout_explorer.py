@@ -1,11 +1,9 @@
 """Where a ViT looks: the map is the model's attention, the bars its answer; the view obeys."""
 
-import itertools
-
 import matplotlib.pyplot as plt
 import pytest
 import torch
-from helpers import as_a_reader, shake
+from helpers import as_a_reader, check_words, shake
 from matplotlib.colors import to_hex
 
 from course_utils.explorers import pictures as module
@@ -206,32 +204,12 @@ def test_rollout_pictures_without_a_class_token_are_an_error(draw):
         draw(model_of(pool="mean"), pictures_of(), NAMES)
 
 
-def texts_in(axes):
-    """All words of a drawing that can be seen, and where they stand."""
-    found = []
-    for ax in axes:
-        found += [*ax.texts, ax.title]
-        for axis in (ax.xaxis, ax.yaxis):
-            low, high = sorted(axis.get_view_interval())  # labels outside are not drawn
-            labels = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
-            found += [axis.label, *(label for place, label in labels if low <= place <= high)]
-    return [(text, text.get_window_extent()) for text in found if text.get_text()]
-
-
 @pytest.mark.parametrize(
     ("side", "names"), [(4, NAMES), (12, NAMES), (20, ["W" * 40] * 7), (56, NAMES)]
 )
 def test_rollout_picture_nothing_is_cut_and_no_words_touch(side, names):
     axes = rollout_picture(model_of(image_size=side), pictures_of(side=side), names, layer=2)
-    figure = axes[0].figure
-    figure.draw_without_rendering()
-    places = texts_in(figure.axes)
-    assert min(word.get_fontsize() for word, _ in places) >= FONT_SIZE
-    for word, place in places:
-        assert place.x0 >= -1 and place.y0 >= -1, f"{word} is cut"
-        assert place.x1 <= figure.bbox.x1 + 1 and place.y1 <= figure.bbox.y1 + 1, f"{word} is cut"
-    for (one, left), (two, right) in itertools.combinations(places, 2):
-        assert not left.shrunk(0.98, 0.9).overlaps(right.shrunk(0.98, 0.9)), f"{one} over {two}"
+    check_words(axes[0].figure, FONT_SIZE)
 
 
 @pytest.fixture

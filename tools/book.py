@@ -18,6 +18,7 @@ from pathlib import Path
 
 import links
 import nbformat
+import slides
 
 import notebooks
 
@@ -92,7 +93,7 @@ def prepare(source: Path, root: Path = ROOT) -> None:
         (source / "docs" / "slides.md").write_text(slide_links(decks), encoding="utf-8")
     write_attention(source)
     write_front(source, lessons, (root / "README.md").read_text(encoding="utf-8"))
-    mathjax = find_mathjax()
+    mathjax = slides.installed(*slides.PARTS["mathjax"])  # its fonts are inside
     (source / "docs" / "_static" / "mathjax").mkdir(parents=True)
     shutil.copy(mathjax, source / "docs" / "_static" / "mathjax")
 
@@ -140,14 +141,6 @@ def write_front(source: Path, lessons: list[Path], readme: str) -> None:
     names = "\n".join(path.stem for path in sorted(guides.parent.glob("[0-9]*.md")))
     tree = f"\n```{{toctree}}\n:hidden:\n\n{names}\n```\n"
     guides.write_text(guides.read_text(encoding="utf-8") + tree, encoding="utf-8")
-
-
-def find_mathjax() -> Path:
-    """The file of the installed package that sets formulas, its fonts inside."""
-    from importlib.util import find_spec
-
-    place = find_spec("sphinx-mathjax-offline")
-    return Path(place.origin).parent / "static" / "mathjax" / "tex-svg.js"
 
 
 def build(source: Path, target: Path) -> int:

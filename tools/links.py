@@ -112,12 +112,12 @@ def complaints(root: Path) -> Iterator[str]:
         if text != right:
             place = path.relative_to(root).as_posix()
             yield f"{place}: badge or install line is not that of the setting: make format"
-    readme = (root / "README.md").read_text(encoding="utf-8")
+    readme, here = (root / "README.md").read_text(encoding="utf-8"), home(root)
     for path in sorted(root.glob("notebooks/*.ipynb")):
-        if home(root).badge(path.name, "") not in readme:
+        if here.badge(path.name, "") not in readme:
             yield f"README.md: no badge for {path.name}"
-        if home(root).install() not in path.read_text(encoding="utf-8"):
-            yield f"notebooks/{path.name}: no line '{home(root).install()}' in the set-up cell"
+        if here.install() not in path.read_text(encoding="utf-8"):
+            yield f"notebooks/{path.name}: no line '{here.install()}' in the set-up cell"
 
 
 def main(words: list[str]) -> int:

@@ -22,7 +22,6 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when a test loads this file
 from notebooks import ROOT, LessonError, lessons, write
 
 HERE = Path(__file__).resolve().parent
@@ -41,12 +40,18 @@ LESSON_LINK = re.compile(r'href="(\d\d_\w+)\.ipynb')
 PICTURE = re.compile(r'(?<= src=")(?!data:)[^"]+')
 
 
-def part(package: str, place: str) -> str:
-    """The text of a file inside an installed package, made fit to stand inside a page."""
+def installed(package: str, place: str) -> Path:
+    """A file inside an installed package."""
     found = find_spec(package)
     path = Path(found.origin).parent / place if found else None
     if path is None or not path.is_file():
         raise LessonError(f"{package} with {place} is missing: `make setup` installs it")
+    return path
+
+
+def part(package: str, place: str) -> str:
+    """The text of a file inside an installed package, made fit to stand inside a page."""
+    path = installed(package, place)
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".js":  # a page would take these as its own
         return text.replace("</script", r"<\/script").replace("<!--", r"<\!--")
