@@ -1,13 +1,12 @@
 """Seconds and memory of the lessons: measure them one by one, and hold them to it.
 
-    python tools/budget.py     # half an hour on a machine that does nothing else
+    python tools/budget.py     # a quarter of an hour on a machine that does nothing else
 
 Writes `tests/budget.json`, and the columns *run* and *memory* of the README's table. Each lesson
-runs as on Colab (see colab.py): once alone on two cores, as a reader has it, for seconds and
-memory; and once with other lessons beside it, as in the tests, for processor seconds
-(cores that share their parts need up to twice as many when all are busy). The tests run every
-lesson anyway, and compare: a lesson that needs half as much again as its budget fails. Machines
-differ, so processor seconds are counted in units of a loop that is timed beside the lesson.
+runs as on Colab (see colab.py), alone on two cores, as a reader has it. The tests run every lesson
+anyway, among others, and compare: a lesson that needs half as much again as its budget fails.
+Machines differ, and so do hours: processor seconds are counted in units of a small loop that is
+timed now and then while the lesson runs.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import colab
@@ -29,19 +29,44 @@ import notebooks
 ROOT = Path(__file__).resolve().parents[1]
 BUDGET = ROOT / "tests" / "budget.json"
 MOST = 1.5
-CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
 
 
-def loop_seconds(tries: int = 5) -> float:
-    """Processor seconds of a fixed piece of work, the best try."""
-    import torch
+class Loop:
+    """Time a small piece of work now and then, from entering to leaving.
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return min(one_loop(torch) for _ in range(tries))
-    finally:
-        torch.set_num_threads(before)
+    Parameters
+    ----------
+    pause : float
+        Seconds between two tries.
+
+    Attributes
+    ----------
+    seconds : float
+        Processor seconds of a try, the median; there once it is left.
+    """
+
+    def __init__(self, pause: float = 5.0) -> None:
+        self.pause, self.tries, self.over = pause, [], threading.Event()
+        self.thread = threading.Thread(target=self._try, daemon=True)
+
+    def _try(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        one_loop(torch)  # the first one is slower
+        while True:
+            self.tries.append(one_loop(torch))
+            if self.over.wait(self.pause):
+                return
+
+    def __enter__(self) -> Loop:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.thread.join()
+        self.seconds = statistics.median(self.tries)
 
 
 def one_loop(torch) -> float:
@@ -100,26 +125,7 @@ def with_figures(readme: str, limits: dict) -> str:
 def on_cores(number: int) -> None:
     """Keep this process and what it starts on some cores, where the system can do that."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(CORES)[:number])
-
-
-def checked(lesson: Path, run: colab.Run) -> colab.Run:
-    """The run, if all is well in it."""
-    if not run.well:
-        raise notebooks.LessonError(f"{lesson.stem} failed:\n{run.text}")
-    return run
-
-
-def alone(lesson: Path, folder: Path, store: Path) -> dict[str, float]:
-    """Seconds and memory of a lesson that has two cores for itself."""
-    run = checked(lesson, colab.run(lesson, folder / f"{lesson.stem}_alone", store))
-    return {"seconds": round(run.seconds), "memory": round(run.memory, 2)}
-
-
-def beside(lesson: Path, folder: Path, store: Path) -> dict[str, float]:
-    """Processor seconds of a lesson among others, and of the loop."""
-    run = checked(lesson, colab.run(lesson, folder / f"{lesson.stem}_beside", store))
-    return {"cpu_seconds": round(run.cpu_seconds), "loop": round(loop_seconds(), 4)}
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:number])
 
 
 def measure(lessons: list[Path], folder: Path) -> dict[str, dict[str, float]]:
@@ -127,15 +133,18 @@ def measure(lessons: list[Path], folder: Path) -> dict[str, dict[str, float]]:
     store, found = colab.snapshot(folder), {}
     on_cores(2)
     for path in lessons:
-        print(f"{path.stem} alone: ", end="", flush=True)
-        found[path.stem] = alone(path, folder, store)
+        print(f"{path.stem}: ", end="", flush=True)
+        with Loop() as loop:
+            run = colab.run(path, folder / path.stem, store)
+        if not run.well:
+            raise notebooks.LessonError(f"{path.stem} failed:\n{run.text}")
+        found[path.stem] = {
+            "seconds": round(run.seconds),
+            "cpu_seconds": round(run.cpu_seconds),
+            "memory": round(run.memory, 2),
+            "loop": round(loop.seconds, 4),
+        }
         print(found[path.stem], flush=True)
-    on_cores(len(CORES))
-    with ThreadPoolExecutor(len(CORES)) as pool:
-        runs = pool.map(lambda path: beside(path, folder, store), lessons)
-        for path, more in zip(lessons, runs, strict=True):
-            found[path.stem] |= more
-            print(f"{path.stem} beside others: {more}", flush=True)
     return found
 
 
