@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -59,6 +61,20 @@ def _no_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 def data_dir() -> Path:
     """The folder of the real data sets; use it in tests marked `data`."""
     return Path(os.environ["COURSE_DATA_DIR"])
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """One browser for all pages of a module; skips where there is none."""
+    from browser import FLAGS, need_browser
+
+    path = need_browser()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=path, args=FLAGS)
+        yield started
+        started.close()
 
 
 def load_tool(name: str) -> ModuleType:

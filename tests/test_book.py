@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
-from browser import FLAGS, need_browser
 from conftest import ROOT, load_tool
 from test_accessibility import contrast
 
@@ -122,17 +121,6 @@ def test_check_of_pages_rejects(case: str, tmp_path: Path) -> None:
 def test_check_of_styles_rejects(tmp_path: Path) -> None:
     (tmp_path / "a.css").write_text("@import 'https://x.org/a.css'; p { src: url(//x.org/b) }")
     assert len(list(complaints(tmp_path))) == 2
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator:
-    path = need_browser()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=path, args=FLAGS)
-        yield found
-        found.close()
 
 
 @pytest.fixture

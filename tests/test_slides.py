@@ -5,13 +5,11 @@ The planted decks show that each check sees what it is for; then the lessons' ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from browser import FLAGS, need_browser
 from conftest import ROOT, load_tool
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -66,21 +64,9 @@ def tool() -> Any:
     return load_tool("slides")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """One Chromium for all decks."""
-    path = need_browser()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=path, args=FLAGS)
-        yield started
-        started.close()
-
-
-def opened(browser: Any, path: Path, query: str = "") -> tuple[Any, list[str]]:
+def opened(chromium: Any, path: Path, query: str = "") -> tuple[Any, list[str]]:
     """A deck's page, ready, and a list that fills with what it should not do."""
-    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    context = chromium.new_context(viewport={"width": WIDTH, "height": HEIGHT})
     page, wrong = context.new_page(), []
 
     def judge(route: Any) -> None:
@@ -98,9 +84,9 @@ def opened(browser: Any, path: Path, query: str = "") -> tuple[Any, list[str]]:
     return page, wrong
 
 
-def complaints(browser: Any, path: Path) -> list[str]:
+def complaints(chromium: Any, path: Path) -> list[str]:
     """What is wrong with a deck: every slide, with all its fragments."""
-    page, wrong = opened(browser, path)
+    page, wrong = opened(chromium, path)
     page.evaluate("Reveal.configure({fragments: false})")
     for column, row in page.evaluate(PLACES):
         page.evaluate("([h, v]) => Reveal.slide(h, v)", [column, row])
@@ -155,40 +141,40 @@ PLANTED = {
 
 @pytest.mark.parametrize("complaint", PLANTED)
 def test_planted_deck_has_its_complaint(
-    complaint: str, tool: Any, browser: Any, tmp_path: Path
+    complaint: str, tool: Any, chromium: Any, tmp_path: Path
 ) -> None:
-    found = complaints(browser, write_deck(tool, tmp_path, PLANTED[complaint]))
+    found = complaints(chromium, write_deck(tool, tmp_path, PLANTED[complaint]))
     assert any(complaint in line for line in found), found
 
 
 def test_sound_deck_has_no_complaint_and_goes_on_below(
-    tool: Any, browser: Any, tmp_path: Path
+    tool: Any, chromium: Any, tmp_path: Path
 ) -> None:
     picture = shown(image_png=DOT)
     picture.metadata["alt"] = "a dot"
     table = "| a | b |\n|---|---|\n| $x$ | `code` |"
     cells = text(f"One line, $\\frac{{a}}{{b}}$.\n\n{table}"), picture, shown(text_plain="out")
     deck = write_deck(tool, tmp_path, *cells, new_markdown_cell("\n\n".join(["A line."] * 30)))
-    assert complaints(browser, deck) == []
-    page, _ = opened(browser, deck)
+    assert complaints(chromium, deck) == []
+    page, _ = opened(chromium, deck)
     assert len(page.evaluate(PLACES)) > 2
     page.context.close()
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_deck_of_a_lesson_has_no_complaint(
-    path: Path, tool: Any, browser: Any, tmp_path: Path
+    path: Path, tool: Any, chromium: Any, tmp_path: Path
 ) -> None:
     deck = tmp_path / f"{path.stem}.html"
     deck.write_text(tool.deck(path), encoding="utf-8")
-    assert complaints(browser, deck) == []
+    assert complaints(chromium, deck) == []
 
 
-def test_notes_keys_and_printing_work_from_a_file(tool: Any, browser: Any, tmp_path: Path) -> None:
+def test_notes_keys_and_printing_work_from_a_file(tool: Any, chromium: Any, tmp_path: Path) -> None:
     notes = new_markdown_cell("Ask, $x$.", metadata={"slideshow": {"slide_type": "notes"}})
     below = new_markdown_cell("Below.", metadata={"slideshow": {"slide_type": "subslide"}})
     deck = write_deck(tool, tmp_path, text("First."), notes, below)
-    page, wrong = opened(browser, deck)
+    page, wrong = opened(chromium, deck)
     with page.expect_popup() as popup:
         page.keyboard.press("s")
     value = popup.value.locator(".speaker-controls-notes .value")
@@ -198,7 +184,7 @@ def test_notes_keys_and_printing_work_from_a_file(tool: Any, browser: Any, tmp_p
     assert page.evaluate("Reveal.getIndices().v") == 1
     assert (page.title(), wrong) == ("Title", [])
     page.context.close()
-    page, wrong = opened(browser, deck, "?print-pdf")
+    page, wrong = opened(chromium, deck, "?print-pdf")
     page.locator(".pdf-page").nth(1).wait_for()
     assert (page.locator(".pdf-page").count(), wrong) == (2, [])
     page.context.close()
