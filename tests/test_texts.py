@@ -384,6 +384,9 @@ def test_embedded_limit_reads_no_further_than_it_must(library, monkeypatch):
     assert 2_000 - 200 < size(some.train) <= 2_000
     assert (some.validation, some.test) == (whole.validation, whole.test)
     assert len(parsed) < 80
+    cut = whole.first(2_000)
+    assert (cut.train, cut.validation, cut.test) == (some.train, some.validation, some.test)
+    assert whole.first(None) == whole
     with pytest.raises(ValueError, match=r"max_bytes=3 leaves no training text.*give at least \d+"):
         load_texts(max_bytes=3)
 

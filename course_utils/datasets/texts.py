@@ -56,6 +56,19 @@ class TextData:
     name: str
     origin: str
 
+    def first(self, max_bytes: int | None) -> TextData:
+        """The same with the first documents of the training part, `max_bytes` of UTF-8 at most.
+
+        So one reading gives a small and a large training part; `load_texts` with `max_bytes` reads
+        less of the embedded documentation, and gives the same documents.
+
+        Raises
+        ------
+        ValueError
+            When the first document is larger.
+        """
+        return replace(self, train=_first(self, max_bytes))
+
 
 def load_texts(
     source: str | Path = "embedded", *, max_bytes: int | None = None, name: str | None = None
@@ -102,7 +115,7 @@ def load_texts(
         data = _from_the_hub(name or WIKITEXT)
     else:
         data = _from_files(Path(source).expanduser())
-    return replace(data, train=_first(data, max_bytes))
+    return data.first(max_bytes)
 
 
 def _check(source: Any, max_bytes: Any, name: Any) -> None:
