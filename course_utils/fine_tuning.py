@@ -148,7 +148,7 @@ class LabelledBatches:
             )
         self.examples, self.batch_size, self.pad_id = list(examples), batch_size, pad_id
         self.seed, self.epoch = seed, 0
-        self.by_length = sorted(range(len(examples)), key=self._length)
+        self.by_length = sorted(range(len(examples)), key=lambda k: len(examples[k].ids))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next pass."""
@@ -162,19 +162,8 @@ class LabelledBatches:
         if self.seed is not None:
             numbers = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(len(order), generator=numbers).tolist()
-            # Of random batches of sentences two places of five are padding. So each four of them
-            # are sorted together, and then come in any order; all of them would be too alike.
-            pool = 4 * self.batch_size
-            pools = [order[i : i + pool] for i in range(0, len(order), pool)]
-            order = [k for some in pools for k in sorted(some, key=self._length)]
-        batches = [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
-        if self.seed is not None:
-            batches = [batches[k] for k in torch.randperm(len(batches), generator=numbers).tolist()]
-        for some in batches:
-            yield self._batch([self.examples[k] for k in some])
-
-    def _length(self, index: int) -> int:
-        return len(self.examples[index].ids)
+        for begin in range(0, len(order), self.batch_size):
+            yield self._batch([self.examples[k] for k in order[begin : begin + self.batch_size]])
 
     def _batch(self, examples: list[EncodedExample]) -> LabelledBatch:
         ids, lengths = pad([e.ids for e in examples], self.pad_id)
