@@ -83,7 +83,9 @@ def split_words(text: str, *, lower_case: bool = False, clean: BertText | None =
     if clean:
         text = clean(text)
     if lower_case:  # letter by letter, as the library: a sigma at a word's end becomes no ς
-        text = "".join(map(str.lower, text))
+        text = "".join(map(str.lower, text)) if "Σ" in text else text.lower()
     # ASCII's symbols, such as $ and +, are punctuation for BERT, but not for Unicode.
-    marks = {c for c in set(text) if c in punctuation or unicodedata.category(c)[0] == "P"}
-    return "".join(f" {c} " if c in marks else c for c in text).split()
+    for c in set(text):
+        if c in punctuation or unicodedata.category(c)[0] == "P":
+            text = text.replace(c, f" {c} ")
+    return text.split()

@@ -191,6 +191,7 @@ class WordPieceTokenizer:
         self.vocab = dict(enumerate(pieces))
         self.ids = {piece: index for index, piece in self.vocab.items()}
         self.lower_case, self.clean = lower_case, clean
+        self._cut: dict[str, list[str]] = {}  # words that were cut before: most of a text
         if len(self.ids) < len(self.vocab):
             twice = [p for p, count in Counter(self.vocab.values()).items() if count > 1]
             raise ValueError(f"the vocabulary has pieces twice: {twice[:5]}")
@@ -274,7 +275,10 @@ class WordPieceTokenizer:
                 found.append(part)
                 continue
             words = split_words(part, lower_case=self.lower_case, clean=self.clean)
-            found += [piece for word in words for piece in self.segment(word)]
+            for word in words:
+                if word not in self._cut:
+                    self._cut[word] = self.segment(word)
+                found += self._cut[word]
         return found
 
     def encode(self, text: str, *, allowed_special: Iterable[str] | str = ()) -> list[int]:
