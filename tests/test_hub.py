@@ -87,11 +87,14 @@ def test_datasets_imported_while_offline_is_online_afterwards(monkeypatch):
 
 
 def test_offline_variable_is_obeyed(monkeypatch):
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    from datasets import config
+
+    for module in (constants, config):  # both have read the variable
+        monkeypatch.setattr(module, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "_knock", lambda endpoint: pytest.fail("it was asked"))
     assert hub.from_hub(lambda: "cached", wanted="", instead="") == "cached"
     assert "HF_HUB_OFFLINE forbids" in ask_in_vain(refuse)
-    assert constants.HF_HUB_OFFLINE is True
+    assert constants.HF_HUB_OFFLINE is config.HF_HUB_OFFLINE is True
 
 
 def test_busy_hub_is_asked_again_after_growing_waits(monkeypatch):
