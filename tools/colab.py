@@ -108,9 +108,6 @@ def environment(store: Path, root: Path = ROOT) -> dict[str, str]:
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PYTHONDONTWRITEBYTECODE": "",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        # Threads that wait give their core away. Else two lessons on one core wait for each other
-        # so busily that they take ten times as long.
-        "OMP_WAIT_POLICY": "PASSIVE",
     }
 
 
