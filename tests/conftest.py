@@ -57,6 +57,13 @@ def _no_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "Agg")
 
 
+@pytest.fixture(autouse=True)
+def _no_open_figures() -> None:
+    """What others have drawn and left open is nothing of this test."""
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture
 def data_dir() -> Path:
     """The folder of the real data sets; use it in tests marked `data`."""

@@ -38,15 +38,16 @@ MODELS = {
 
 # What loads, word for word as in the lesson, by the parameter that says from where.
 PAIRS = {"SOURCE": ["datasets.load_translation(SOURCE, LANGUAGES, max_pairs=MAX_PAIRS)"]}
-TEXTS = {"SOURCE": ["datasets.load_texts(SOURCE, max_bytes=MAX_BYTES)"]}
+TEXTS = {"SOURCE": ["datasets.load_texts(SOURCE)"]}
+FEW_TEXTS = {"SOURCE": ["datasets.load_texts(SOURCE, max_bytes=MAX_BYTES)"]}
 GPT = ["load_gpt2(place)", "load_gpt2_tokenizer(place)"]
 BERT = ["load_bert(place, new_heads=True)", "load_bert_tokenizer(place)"]
 CALLS = {
     "01": PAIRS,
     "02": PAIRS,
-    "03": TEXTS | {"GPT2": ["gpt2_files(GPT2)"]},
+    "03": FEW_TEXTS | {"GPT2": ["gpt2_files(GPT2)"]},
     "04": TEXTS | {"CHECKPOINT": GPT},
-    "05": {"SOURCE": ["datasets.load_texts(SOURCE)"], "CHECKPOINT": BERT},
+    "05": TEXTS | {"CHECKPOINT": BERT},
     "06": {"SOURCE": ["datasets.load_pictures(SOURCE)"], "CHECKPOINT": ["load_vit(CHECKPOINT)"]},
 }
 
