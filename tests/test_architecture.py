@@ -245,12 +245,12 @@ def test_rule_accepts(case: str, tmp_path: Path) -> None:
 
 
 # Runs in a fresh interpreter: torch is imported once, then each module in a forked copy, so that
-# the module's own cost on top of torch's is measured: processor time, and the best of five tries,
-# so that other work on the machine counts little.
+# the module's own cost on top of torch's is measured: processor time. What takes too long may try
+# four times more, and its best try counts, so that other work on the machine counts little.
 MEASURE = """
 import contextlib, io, importlib, json, os, sys, time, warnings
 import torch
-heavy, names = json.loads(sys.argv[1])
+heavy, names, limit = json.loads(sys.argv[1])
 warnings.simplefilter("error")
 
 def cost(name):
@@ -283,7 +283,9 @@ def in_a_copy(name):
 def best(name):
     if sys.platform != "linux":
         return cost(name)
-    results = [in_a_copy(name) for _ in range(5)]
+    results = [in_a_copy(name)]
+    while results[-1].get("seconds", 0) > limit and len(results) < 5:
+        results.append(in_a_copy(name))
     return min(results, key=lambda result: result.get("seconds", 0))
 
 print(json.dumps({name: best(name) for name in names}))
@@ -298,7 +300,7 @@ def measure_imports(names: list[str], folder: Path) -> dict[str, dict]:
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
     found: dict[str, dict] = {}
     for group in groups:
-        words = [sys.executable, "-c", MEASURE, json.dumps([sorted(HEAVY), group])]
+        words = [sys.executable, "-c", MEASURE, json.dumps([sorted(HEAVY), group, IMPORT_SECONDS])]
         run = subprocess.run(
             words, cwd=folder, env=environment, capture_output=True, text=True, check=False
         )
