@@ -129,6 +129,7 @@ class Machine:
         names = {
             "-m venv": "venv",
             "-r requirements": "pins",
+            "-m compileall": "compile",
             "-e .": "package",
             "-c import": "try",
         }
@@ -155,7 +156,7 @@ def set_free(monkeypatch: pytest.MonkeyPatch, tool: ModuleType, free: float) -> 
     monkeypatch.setattr(tool.shutil, "disk_usage", lambda path: usage(1e12, 0, free))
 
 
-WHOLE = ["venv", "pins", "package", "try"]
+WHOLE = ["venv", "pins", "compile", "package", "try"]
 
 
 def test_setup_is_done_once(machine: Machine) -> None:

@@ -182,6 +182,13 @@ def pip(root, *words):
         raise error
 
 
+def compile_packages(root):
+    """Compile what pip installed, on all processors, where pip would take one."""
+    venv = os.path.join(root, ".venv")
+    # Some packages carry files for other Pythons: what cannot be compiled is left as it is.
+    call([venv_python(venv), "-m", "compileall", "-qq", "-j", "0", venv], root)
+
+
 def quiet_notebooks(root):
     """Keep this environment's JupyterLab and kernels from asking and warning."""
     venv = os.path.join(root, ".venv")
@@ -202,7 +209,8 @@ def write(folder, name, text):
 
 def install(root):
     """Everything between an empty environment and the stamp."""
-    pip(root, "-r", "requirements.txt", "-c", "requirements-tested.txt")
+    pip(root, "--no-compile", "-r", "requirements.txt", "-c", "requirements-tested.txt")
+    compile_packages(root)
     pip(root, "--no-deps", "--no-build-isolation", "-e", ".")
     quiet_notebooks(root)
     check = [venv_python(os.path.join(root, ".venv")), "-c", "import torch, course_utils"]
