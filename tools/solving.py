@@ -109,6 +109,7 @@ def own_environment() -> Iterator[None]:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     for name in ("COURSE_STRICT", "COURSE_PROGRESS"):
         os.environ.pop(name, None)
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # several run at once: who waits gives way
     try:
         yield
     finally:
